@@ -1,0 +1,15 @@
+"""Every outside system, one module each; the only code that imports a driver. Imports `schemas` and nothing above.
+
+    errors      Transient, Unknown, Permanent, Fenced: what a caller may do next
+    settings    the configuration of a process, checked at once
+    telemetry   logs and metrics: names and set-up
+    redis       the three clients of a process, `adopt` on every new connection, function libraries   [redis]
+    lua/        one file per atomic operation, loaded as function libraries
+    streams     partitions: append intents; fetch, settle, ack, bury, trim under a token
+    leases      who owns a partition for a stage, and how many workers share
+    logs        user logs: open, append, read, sweep
+    doorbells   sharded pub/sub: what rings for the users connected here
+    store/      MongoDB: migrations, users, sessions, conversations, messages                         [pymongo]
+
+The gateway uses `streams.Intents`, `logs`, `doorbells`; its REST side and the consumers also use `store`.
+"""

@@ -1,0 +1,227 @@
+"""The configuration of a process: environment variables `HEADRACE_…`, checked all at once.
+
+Any variable can also be given as `HEADRACE_<NAME>_FILE`, a file that holds the value, as containers' secrets do.
+`docs/settings.md` is generated from this module.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from schemas.names import Names
+
+PREFIX = "HEADRACE_"
+MIN_SECRET = 32
+
+
+class SettingsError(Exception):
+    """The configuration is wrong; the message lists every fault with its variable and an example."""
+
+
+class Settings(BaseSettings):
+    """One process' configuration. Times carry their unit in their name."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    environment: Literal["development", "production"] = Field(
+        "production", description="`development` allows missing secrets and plain defaults.", examples=["production"]
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe line that is logged."
+    )
+    log_format: Literal["json", "console"] = Field("json", description="JSON lines for machines, colours for people.")
+
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis 7+ or Valkey.",
+        examples=["rediss://headrace:secret@redis:6379/0"],
+    )
+    mongodb_url: SecretStr = Field(
+        SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0"),
+        description="MongoDB 7+, a replica set or a sharded cluster.",
+        examples=["mongodb://headrace:secret@mongo-1,mongo-2/?replicaSet=rs0"],
+    )
+    mongodb_database: str = Field("headrace", description="The database's name.", min_length=1, max_length=63)
+    namespace: str = Field("hr", description="What every Redis key begins with.", pattern="^[a-z0-9_-]{1,32}$")
+    partitions: int = Field(
+        16, description="Partitions of the conversations; fixed at the deployment's birth.", ge=1, le=256
+    )
+    shards: int = Field(16, description="Shards of the user logs; fixed at the deployment's birth.", ge=1, le=256)
+    redis_lossless_restart: bool = Field(
+        False,
+        description="Redis runs with `appendfsync always`: a restart forgets nothing, and clients need no resync.",
+    )
+
+    host: str = Field("127.0.0.1", description="The address a gateway listens on.", examples=["0.0.0.0"])
+    port: int = Field(8000, description="The port a gateway listens on.", ge=1, le=65535)
+    internal_host: str = Field("127.0.0.1", description="The address of the internal port.")
+    internal_port: int = Field(0, description="Port of detailed health and metrics; 0 switches it off.", ge=0, le=65535)
+    ops_token: SecretStr | None = Field(
+        None,
+        description="Bearer token that opens detailed health and metrics on the public port.",
+        examples=["<32+ random characters>"],
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Web origins that may use the server, separated by commas; its own origin always may.",
+        examples=["https://chat.example"],
+    )
+
+    signing_key: SecretStr | None = Field(
+        None,
+        description="Ed25519 private key, PEM, that signs access tokens. Needed outside development.",
+        examples=["$(openssl genpkey -algorithm ed25519)"],
+    )
+    token_issuer: str = Field("headrace", description="`iss` of access tokens.")
+    token_audience: str = Field("headrace", description="`aud` of access tokens.")
+    access_token_seconds: int = Field(600, description="Life of an access token.", ge=30, le=3600)
+    refresh_idle_seconds: int = Field(
+        7 * 86400, description="A refresh token unused this long ends its session.", ge=60
+    )
+    refresh_absolute_seconds: int = Field(30 * 86400, description="A session ends after this, used or not.", ge=60)
+    registration_open: bool = Field(True, description="Whether people may register by themselves.")
+    member_limit: int = Field(1000, description="Members of one conversation.", ge=2, le=1000)
+
+    heartbeat_seconds: float = Field(25.0, description="Between two pings of a socket.", gt=0)
+    connect_seconds: float = Field(10.0, description="Within which a socket must send `connect`.", gt=0)
+    slow_consumer_seconds: float = Field(30.0, description="A connection without progress this long is closed.", gt=0)
+    send_buffer_bytes: int = Field(65536, description="High-water mark of a socket's write buffer.", ge=1024)
+    sweep_seconds: float = Field(30.0, description="Between two comparisons of connected users with their logs.", gt=0)
+    drain_seconds: float = Field(10.0, description="Over which a stopping gateway spreads its goodbyes.", ge=0)
+    resync_spread_ms: int = Field(5000, description="Clients wait a random time up to this before a resync.", ge=0)
+    intents_in_flight: int = Field(
+        10_000, description="Intents that one gateway holds before it answers `overloaded`.", ge=1
+    )
+
+    lease_seconds: float = Field(
+        10.0, description="Life of a partition's lease; longer than `mongodb_timeout_seconds`.", gt=0
+    )
+    batch_entries: int = Field(500, description="Entries that a stage takes at once.", ge=1, le=5000)
+    max_attempts: int = Field(5, description="Failures of one entry before it is dead-lettered.", ge=1)
+    retry_seconds: float = Field(
+        0.5, description="First wait before a failed entry is tried again; doubles up to 10 s.", gt=0
+    )
+    overload_seconds: float = Field(
+        10.0, description="Age of the oldest unacknowledged entry from which intents are refused.", gt=0
+    )
+    memory_limit_ratio: float = Field(
+        0.8, description="Share of Redis' maxmemory from which intents are refused.", gt=0, le=1
+    )
+    stream_max_age_seconds: float = Field(86400.0, description="Replay window of the partition streams.", gt=0)
+    stream_max_entries: int = Field(1_000_000, description="Entries of a partition stream.", ge=1000)
+    trim_seconds: float = Field(10.0, description="Between two trims of a partition.", gt=0)
+    log_max_entries: int = Field(10_000, description="Entries of a user's log.", ge=10)
+    resume_max_entries: int = Field(
+        5000, description="Entries that a resume replays before it asks for a resync.", ge=1
+    )
+    epoch_ttl_seconds: int = Field(
+        30 * 86400, description="A user who does not connect this long loses the log.", ge=60
+    )
+    shard_skip_seconds: float = Field(30.0, description="A user shard away this long is set aside.", gt=0)
+    mongodb_timeout_seconds: float = Field(5.0, description="Limit of one MongoDB operation.", gt=0)
+
+    metrics_port: int = Field(
+        0, description="Port of a consumer's health and metrics; 0 switches it off.", ge=0, le=65535
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` read counts: a test's settings never depend on the machine's environment."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+    @property
+    def names(self) -> Names:
+        """Every name of this deployment."""
+        return Names(self.namespace, self.partitions, self.shards)
+
+    @property
+    def development(self) -> bool:
+        """Whether weak settings are tolerated."""
+        return self.environment == "development"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_origins(cls, values: dict[str, Any]) -> dict[str, Any]:
+        origins = values.get("allowed_origins")
+        if isinstance(origins, str):
+            values["allowed_origins"] = tuple(
+                origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()
+            )
+        return values
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Rules over several settings; each fault is said with its variable."""
+        faults: list[str] = []
+        if self.lease_seconds <= self.mongodb_timeout_seconds:
+            faults.append("HEADRACE_LEASE_SECONDS must be longer than HEADRACE_MONGODB_TIMEOUT_SECONDS (e.g. 10 and 5)")
+        if urlsplit(self.redis_url.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+            faults.append(
+                "HEADRACE_REDIS_URL must begin with redis://, rediss:// or unix:// (e.g. redis://127.0.0.1:6379/0)"
+            )
+        if urlsplit(self.mongodb_url.get_secret_value()).scheme not in {"mongodb", "mongodb+srv"}:
+            faults.append(
+                "HEADRACE_MONGODB_URL must begin with mongodb:// (e.g. mongodb://127.0.0.1:27017/?replicaSet=rs0)"
+            )
+        if not self.development:
+            if self.signing_key is None:
+                faults.append(
+                    "HEADRACE_SIGNING_KEY is needed in production (e.g. from `openssl genpkey -algorithm ed25519`)"
+                )
+            token = self.ops_token.get_secret_value() if self.ops_token else None
+            if token is not None and (len(token) < MIN_SECRET or len(set(token)) < MIN_SECRET // 4):
+                faults.append(
+                    f"HEADRACE_OPS_TOKEN is weak: at least {MIN_SECRET} random characters (e.g. from `openssl rand -hex 32`)"
+                )
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings of this process from `environ` (default: the real environment); `overrides` win.
+
+    Raises:
+        SettingsError: something is wrong; the message lists all faults, one a line, with variable and example.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for name in Settings.model_fields:
+        variable = PREFIX + name.upper()
+        if path := environ.get(f"{variable}_FILE"):
+            try:
+                values[name] = Path(path).read_text(encoding="utf-8").strip()
+            except OSError as failure:
+                faults.append(f"{variable}_FILE: {path} can not be read ({failure.strerror})")
+        elif variable in environ:
+            values[name] = environ[variable]
+    try:
+        settings = Settings.model_validate(values | overrides)
+    except ValidationError as failure:
+        faults += [_fault(error) for error in failure.errors(include_url=False, include_input=False)]
+        raise SettingsError("\n".join(faults)) from None
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return settings
+
+
+def _fault(error: Any) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0])
+    field = Settings.model_fields[name]
+    example = next(iter(field.examples or ()), field.get_default())
+    return f"{PREFIX}{name.upper()}: {error['msg']} (e.g. {getattr(example, 'get_secret_value', lambda: example)()})"

@@ -1,0 +1,23 @@
+"""MongoDB, the truth. The only import of `pymongo`; everything in here speaks our own types.
+
+    mongo          the client, error translation, the layout, indexes and migrations
+    users          people and their passwords
+    sessions       refresh tokens, one family a session
+    conversations  conversations and members: states for persist, lists for REST, recipients for fanout
+    messages       messages: repeats, ordered inserts, pages
+
+Documents (timestamps are `*_ms` integers; ids are UUID strings in `_id`)::
+
+    users          {_id, username, display_name, email?, password_hash, disabled, created_ms}
+    sessions       {_id, user_id, family state: token_hash, previous_hash?, rotated_ms, created_ms, expires_ms, idle_expires_ms, revoked_ms?, device}
+    conversations  {_id, kind, title, created_by, created_ms, intent_id, body_hash, rev, last_seq, last_message_id?}
+    members        {_id: "<conversation>:<user>", conversation_id, user_id, role, rev, spans: [[joined_rev, left_rev|null], …],
+                    delivered_seq, read_seq, left_rev|null}
+    messages       {_id, conversation_id, seq, rev, sender_id|null, client_msg_id, intent_id, body_hash, text|null, reply_to,
+                    thread_root_id, mentions, created_ms, edited_ms|null, deleted_ms|null, void?}
+    layout         {_id: "layout", namespace, partitions, shards, schema_version}
+
+Queries are written to be right and fast on MongoDB and on the embedded stand-in alike: ranges bound at both ends, `$in` in
+chunks of at most 50, no `find_one_and_*` on large collections, no top-level `$or`, results of `$in` sorted here.
+Every write is majority and journalled; look-ups that decide something read with majority concern (hole C5).
+"""

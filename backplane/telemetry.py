@@ -1,0 +1,63 @@
+"""Logs and metrics: structlog to stdout, prometheus-client's registry; every metric is declared here (docs/metrics.md)."""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+
+from backplane.settings import Settings
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+connections = Gauge("headrace_ws_connections", "Open WebSocket connections, by state.", ["state"])
+closes = Counter("headrace_ws_closes_total", "WebSocket connections closed by us, by close name.", ["reason"])
+intents = Counter("headrace_intents_total", "Intents from clients, by type and outcome.", ["type", "outcome"])
+resumes = Counter("headrace_resumes_total", "Connects, by outcome of the resume.", ["outcome"])
+message_seconds = Histogram(
+    "headrace_message_seconds", "From taking a message to a stage of its way.", ["stage"], buckets=LATENCY_BUCKETS
+)
+stream_lag = Gauge("headrace_stream_lag_entries", "Entries not yet taken; -1 when unknown.", ["stage", "partition"])
+stream_age = Gauge(
+    "headrace_stream_oldest_age_seconds",
+    "Age of the oldest unacknowledged entry; -1 when unknown.",
+    ["stage", "partition"],
+)
+redeliveries = Counter("headrace_redeliveries_total", "Entries taken again after a crash or a hand-over.", ["stage"])
+duplicates = Counter("headrace_duplicates_total", "Intents found already applied, by whose repeat it was.", ["kind"])
+fenced = Counter("headrace_fenced_writes_total", "Calls refused because somebody else owns the partition.", ["stage"])
+dead_letters = Counter("headrace_dead_letters_total", "Entries moved to the dead stream.", ["stage"])
+lost_trimmed = Counter("headrace_lost_trimmed_total", "Pending entries that were trimmed away: lost work.", ["stage"])
+owned = Gauge("headrace_partitions_owned", "Partitions that this worker owns.", ["stage"])
+batches = Histogram(
+    "headrace_batch_entries", "Entries handled at once.", ["stage"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+)
+dependency_up = Gauge("headrace_dependency_up", "1 while a dependency answers.", ["name"])
+
+
+def render_metrics() -> bytes:
+    """The registry in Prometheus' text format."""
+    return generate_latest(REGISTRY)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send every log line of this process to stdout, as JSON or for people."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+    )
+    level = getattr(logging, settings.log_level.upper())
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stdout, format="%(message)s", force=True)

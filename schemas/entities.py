@@ -1,0 +1,78 @@
+"""What a client sees of each thing, the same in events and in REST answers.
+
+A client applies an entity only if its `rev` is newer than what it holds (design §3, “Numbers”).
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from schemas.ids import ClientMsgId, ConversationId, MessageId, UserId
+
+
+class MessageContent(msgspec.Struct, frozen=True):
+    """What a message says."""
+
+    text: str
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message; timestamps are RFC 3339 in UTC with milliseconds. A void or deleted one has no content."""
+
+    message_id: MessageId
+    conversation_id: ConversationId
+    seq: int
+    rev: int
+    sender_id: UserId | None
+    client_msg_id: ClientMsgId
+    content: MessageContent | None
+    attachments: list[dict[str, Any]] = []
+    reply_to: str | None = None
+    thread_root_id: str | None = None
+    mentions: list[UserId] = []
+    reactions: dict[str, list[UserId]] = {}
+    created_at: str
+    edited_at: str | None = None
+    deleted_at: str | None = None
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A person in a conversation."""
+
+    user_id: UserId
+    role: str
+    joined_rev: int
+    delivered_seq: int = 0
+    read_seq: int = 0
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation as one of its members sees it; the last three fields are that member's own, in REST answers."""
+
+    conversation_id: ConversationId
+    kind: str
+    title: str | None
+    rev: int
+    last_seq: int
+    created_by: UserId
+    created_at: str
+    members: list[Member]
+    last_message: Message | None | msgspec.UnsetType = msgspec.UNSET
+    unread_count: int | msgspec.UnsetType = msgspec.UNSET
+    read_seq: int | msgspec.UnsetType = msgspec.UNSET
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person, as others see them."""
+
+    user_id: UserId
+    username: str
+    display_name: str
+
+
+def rfc3339(ms: int) -> str:
+    """Milliseconds since 1970 as `2026-11-22T13:00:00.123Z`."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"

@@ -1,0 +1,101 @@
+"""Arrow 3: facts on an event stream, and their bytes in user logs.
+
+An event is a small header, for fanout, and a body that is encoded once, by persist, and written unchanged to every
+log, doorbell and socket. The body is the tail of a server frame: a gateway puts `{"type":"event","position":"…",` before it.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from schemas.entities import Conversation, Message
+from schemas.errors import ErrorBody
+from schemas.ids import ConversationId, UserId
+
+EventName = Literal[
+    "message.created",
+    "message.rejected",
+    "message.voided",
+    "conversation.created",
+    "operation.rejected",
+]
+
+
+class EventHeader(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who gets an event: a function of the event alone, whoever computes it and when (hole B9).
+
+    With `to`, that user alone. Else the members whose span holds `rev`, and `about`, the member it is about.
+    """
+
+    event: EventName
+    event_id: str
+    conversation_id: ConversationId
+    rev: int
+    at_ms: int
+    """When its intent was taken, for the delivery histogram."""
+    to: UserId | None = None
+    about: UserId | None = None
+
+
+class Event(msgspec.Struct, frozen=True):
+    """An event as it travels: header for routing, body for clients."""
+
+    header: EventHeader
+    body: bytes
+
+
+class Rejection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The data of `message.rejected` and `operation.rejected`: which request, and why."""
+
+    conversation_id: ConversationId
+    error: ErrorBody
+    client_msg_id: str | None = None
+    client_op_id: str | None = None
+
+
+class Voided(msgspec.Struct, frozen=True):
+    """The data of `message.voided`: this number holds no message (hole D2)."""
+
+    conversation_id: ConversationId
+    seq: int
+    rev: int
+
+
+EventData = Message | Conversation | Rejection | Voided
+
+_encoder = msgspec.json.Encoder()
+_header_decoder = msgspec.json.Decoder(EventHeader)
+
+
+class _Body(msgspec.Struct, frozen=True):
+    event: EventName
+    event_id: str
+    ts: str
+    data: EventData
+
+
+def make_event(header: EventHeader, data: EventData, ts: str) -> Event:
+    """Encode an event's body; `ts` is RFC 3339."""
+    return Event(header, _encoder.encode(_Body(header.event, header.event_id, ts, data))[1:])
+
+
+def encode_header(header: EventHeader) -> bytes:
+    """The bytes of a stream entry's header field."""
+    return _encoder.encode(header)
+
+
+def decode_header(raw: bytes) -> EventHeader:
+    """Read what `encode_header` wrote.
+
+    Raises:
+        ValueError: it is not an event header of this version; such an entry is dead-lettered.
+    """
+    try:
+        return _header_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as failure:
+        raise ValueError(f"not an event: {failure}") from None
+
+
+def event_id_of(conversation_id: ConversationId, rev: int) -> str:
+    """The id of a change's event: emitted again after a crash it is the same, so clients drop it."""
+    return f"{conversation_id}.{rev}"

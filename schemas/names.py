@@ -1,0 +1,126 @@
+"""Every name that several processes must agree on: Redis keys and channels, MongoDB collections (design §2).
+
+The braces are Redis Cluster hash tags: all keys of one atomic call share a tag and so a slot.
+"""
+
+from dataclasses import dataclass
+
+from schemas.ids import ConversationId, UserId, partition_of, shard_of
+
+CONSUMER = "owner"
+"""The one consumer of every group, whoever that is: a successor finds its predecessor's pending entries (design §3)."""
+
+# Fields of stream entries: one letter, because every entry carries them.
+INTENT_FIELD = b"i"  # intents: the encoded intent
+HEADER_FIELD = b"h"  # events: the encoded EventHeader
+BODY_FIELD = b"b"  # events and user logs: the frame's bytes after the position
+
+USERS = "users"
+SESSIONS = "sessions"
+CONVERSATIONS = "conversations"
+MEMBERS = "members"
+MESSAGES = "messages"
+ATTACHMENTS = "attachments"
+AUDIT = "audit"
+LAYOUT = "layout"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of one deployment: its namespace and its layout, which never change after its birth."""
+
+    namespace: str = "hr"
+    partitions: int = 16
+    shards: int = 16
+
+    # One partition: hr:{p3}:…
+
+    def partition_tag(self, partition: int) -> str:
+        """What every key of a partition begins with: `hr:{p3}:`."""
+        return f"{self.namespace}:{{p{partition}}}:"
+
+    def partition_of(self, conversation_id: ConversationId) -> int:
+        """The partition of a conversation."""
+        return partition_of(conversation_id, self.partitions)
+
+    def intents(self, partition: int) -> str:
+        """The stream of client intents."""
+        return f"{self.partition_tag(partition)}intents"
+
+    def events(self, partition: int) -> str:
+        """The stream of facts, in order."""
+        return f"{self.partition_tag(partition)}events"
+
+    def dead(self, partition: int) -> str:
+        """The stream of what could not be handled, with why."""
+        return f"{self.partition_tag(partition)}dead"
+
+    def lease(self, partition: int, stage: str) -> str:
+        """Who owns the partition for a stage; expires."""
+        return f"{self.partition_tag(partition)}lease:{stage}"
+
+    def token(self, partition: int, stage: str) -> str:
+        """The fencing token of the latest owner; random, without expiry (hole A11)."""
+        return f"{self.partition_tag(partition)}lease:{stage}:token"
+
+    def attempts(self, partition: int, stage: str) -> str:
+        """A hash of entry id → failed attempts, counted by the runner (hole B1)."""
+        return f"{self.partition_tag(partition)}attempts:{stage}"
+
+    def cursor(self, partition: int, stage: str) -> str:
+        """Up to where a stage has settled everything: a lost group is re-created here (hole D6)."""
+        return f"{self.partition_tag(partition)}cursor:{stage}"
+
+    def skipped(self, partition: int) -> str:
+        """A set of user shards set aside while they were away (hole B11)."""
+        return f"{self.partition_tag(partition)}skipped"
+
+    # One user shard: hr:{u7}:…
+
+    def shard_tag(self, shard: int) -> str:
+        """What every key of a user shard begins with: `hr:{u7}:`."""
+        return f"{self.namespace}:{{u{shard}}}:"
+
+    def shard_of(self, user_id: UserId) -> int:
+        """The user shard of a user."""
+        return shard_of(user_id, self.shards)
+
+    def user(self, user_id: UserId, what: str) -> str:
+        """A key of one user: `log` (also the doorbell's channel), `epoch`, `presence`, `may:<conversation>`."""
+        return f"{self.shard_tag(self.shard_of(user_id))}{user_id}:{what}"
+
+    def log(self, user_id: UserId) -> str:
+        """The user's log, and the channel of its doorbell."""
+        return self.user(user_id, "log")
+
+    def epoch(self, user_id: UserId) -> str:
+        """`<epoch> <era>`: exists only for users who connected lately."""
+        return self.user(user_id, "epoch")
+
+    def done(self, shard: int, partition: int) -> str:
+        """`<era> <event id>`: the newest event of a partition that was appended in this shard (hole B2)."""
+        return f"{self.shard_tag(shard)}done:{partition}"
+
+    # Both kinds of tag
+
+    def run(self, tag: str) -> str:
+        """The server's `run_id` last seen under a tag."""
+        return f"{tag}run"
+
+    def era(self, tag: str) -> str:
+        """The era of what a tag holds: changes when the server may have forgotten something (holes A5, A6)."""
+        return f"{tag}era"
+
+    # The deployment
+
+    def gateway(self, gateway_id: str) -> str:
+        """The channel of replies to one gateway."""
+        return f"{self.namespace}:{{g{gateway_id}}}"
+
+    def workers(self, stage: str) -> str:
+        """A sorted set of the live workers of a stage, scored by the end of their heartbeat."""
+        return f"{self.namespace}:{{workers}}:{stage}"
+
+    def layout(self) -> str:
+        """A copy of the layout that MongoDB keeps (hole C18)."""
+        return f"{self.namespace}:layout"

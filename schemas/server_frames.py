@@ -1,0 +1,93 @@
+"""Arrow 4: what a gateway says on a socket (protocol §1, “Server frames”)."""
+
+from typing import Any
+
+import msgspec
+
+from schemas.errors import CloseRow, ErrorBody
+from schemas.ids import Position
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The bounds that a client should know."""
+
+    frame_bytes: int
+    text_length: int
+    log_entries: int
+    resume_entries: int
+
+
+class Connected(msgspec.Struct, frozen=True, tag="connected"):
+    """The answer to `connect`. `resync` is null after a whole recovery, else why the client must load its state."""
+
+    connection_id: str
+    session_id: str
+    user_id: str
+    position: str
+    recovered: bool
+    resync: str | None
+    heartbeat_interval_ms: int
+    token_expires_at: str
+    server_time: str
+    limits: Limits
+    retry_after_ms: int = 0
+    """With `resync`: wait a random time up to this before loading the state."""
+    id: int | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True, tag="reply"):
+    """The answer to the request `id` of this connection: `result` if `ok`, else `error`."""
+
+    ok: bool
+    id: int | None = None
+    result: Any = None
+    error: ErrorBody | None = None
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Are you there? `position` is the log's head: a client behind it asks `sync`."""
+
+    position: str
+
+
+class TokenExpiring(msgspec.Struct, frozen=True, tag="token_expiring"):
+    """The access token ends soon: send `refresh`."""
+
+    expires_at: str
+
+
+class ResyncRequired(msgspec.Struct, frozen=True, tag="resync_required"):
+    """A gap that can not be mended from the log: load the state, go on from `position`."""
+
+    reason: str
+    position: str
+    retry_after_ms: int = 0
+
+
+class Disconnect(msgspec.Struct, frozen=True, omit_defaults=True, tag="disconnect"):
+    """Said before a close, because some clients and proxies lose the close code."""
+
+    code: int
+    reason: str
+    reconnect: bool
+    retry_after_ms: int | None = None
+
+
+ServerFrame = Connected | Reply | Ping | TokenExpiring | ResyncRequired | Disconnect
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_frame(frame: ServerFrame) -> bytes:
+    """One frame's bytes."""
+    return _encoder.encode(frame)
+
+
+def event_frame(position: Position, body: bytes) -> bytes:
+    """A durable event's frame: a tiny prefix with the position, and the shared body bytes. Nothing is encoded twice."""
+    return b'{"type":"event","position":"%d-%d",' % position + body
+
+
+def disconnect(row: CloseRow, reason: str | None = None, retry_after_ms: int | None = None) -> Disconnect:
+    """The goodbye of a row of the close table."""
+    return Disconnect(row.code, reason or row.meaning, row.reconnect, retry_after_ms)

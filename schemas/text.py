@@ -1,0 +1,50 @@
+"""What is accepted as text from a person: NFC, no control characters, something visible in it.
+
+Sources: Unicode Standard Annex #15 (normalisation), Unicode Technical Report #36 (bidirectional spoofing in names).
+"""
+
+import unicodedata
+
+MAX_TEXT = 10_000
+"""Code points of one message."""
+MAX_NAME = 80
+"""Code points of a display name or a title."""
+
+_ALLOWED_CONTROLS = frozenset("\t\n")
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def clean_text(text: str) -> str:
+    """Normalise a message's text to NFC, with CRLF as LF.
+
+    Raises:
+        ValueError: it is empty to the eye, too long, or holds a control character; the message says which.
+    """
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"text is longer than {MAX_TEXT} characters")
+    if any(unicodedata.category(char) in {"Cc", "Cs"} and char not in _ALLOWED_CONTROLS for char in text):
+        raise ValueError("text holds a control character; only tab and newline are allowed")
+    if not _visible(text):
+        raise ValueError("text is empty")
+    return text
+
+
+def clean_name(text: str) -> str:
+    """Normalise a name or title to one trimmed NFC line of at most `MAX_NAME` code points.
+
+    Raises:
+        ValueError: it is empty, too long, or holds a control or bidirectional character; the message says which.
+    """
+    text = unicodedata.normalize("NFC", text).strip()
+    if len(text) > MAX_NAME:
+        raise ValueError(f"name is longer than {MAX_NAME} characters")
+    if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in _BIDI for char in text):
+        raise ValueError("name holds a control or direction character")
+    if not _visible(text):
+        raise ValueError("name is empty")
+    return text
+
+
+def _visible(text: str) -> bool:
+    return any(unicodedata.category(char)[0] not in "ZC" for char in text)
