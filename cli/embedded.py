@@ -32,7 +32,11 @@ def redis_command(program: Path, data: Path, port: int) -> list[str]:
 def mongodb_stand_in() -> Path | None:
     """The MongoDB-wire server of the `secantusdb` package, beside this interpreter or on PATH."""
     beside = Path(sysconfig.get_path("scripts")) / "secantusd-py"
-    found = beside if beside.exists() else shutil.which("secantusd-py", path=str(Path(sys.executable).parent)) or shutil.which("secantusd-py")
+    found = (
+        beside
+        if beside.exists()
+        else shutil.which("secantusd-py", path=str(Path(sys.executable).parent)) or shutil.which("secantusd-py")
+    )
     return Path(found) if found else None
 
 

@@ -99,3 +99,38 @@ def decode_header(raw: bytes) -> EventHeader:
 def event_id_of(conversation_id: ConversationId, rev: int) -> str:
     """The id of a change's event: emitted again after a crash it is the same, so clients drop it."""
     return f"{conversation_id}.{rev}"
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What a waiting REST call hears: the event that its intent made."""
+
+    intent_id: str
+    event: EventName
+    data: msgspec.Raw
+
+
+class _AnswerBody(msgspec.Struct, frozen=True):
+    event: EventName
+    data: msgspec.Raw
+
+
+_answer_decoder = msgspec.json.Decoder(_AnswerBody)
+
+
+def make_answer(intent_id: str, event: Event) -> bytes:
+    """The payload on a gateway's channel, at most once, after `settle`: `<intent id> <event body>` (hole C2)."""
+    return b"%s %s" % (intent_id.encode(), event.body)
+
+
+def parse_answer(payload: bytes) -> Answered:
+    """Read what `make_answer` wrote.
+
+    Raises:
+        ValueError: it is not an answer.
+    """
+    intent_id, _, body = payload.partition(b" ")
+    try:
+        answer = _answer_decoder.decode(b"{" + body)
+    except (msgspec.DecodeError, UnicodeError) as failure:
+        raise ValueError(f"not an answer: {failure}") from None
+    return Answered(intent_id.decode(), answer.event, answer.data)

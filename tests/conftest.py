@@ -41,7 +41,14 @@ def redis_url(server: Server) -> str:
 @pytest.fixture
 def redis_settings(redis: Server) -> Settings:
     """Settings with a real Redis; MongoDB is not started."""
-    return load_settings({}, environment="development", redis_url=redis_url(redis), namespace=f"t{uuid.uuid4().hex[:10]}", partitions=4, shards=4)
+    return load_settings(
+        {},
+        environment="development",
+        redis_url=redis_url(redis),
+        namespace=f"t{uuid.uuid4().hex[:10]}",
+        partitions=4,
+        shards=4,
+    )
 
 
 @pytest.fixture

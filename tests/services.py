@@ -28,7 +28,11 @@ class Server:
     def start(self) -> None:
         with (self.folder / "output.log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(self.folder, self.port), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+                self.command(self.folder, self.port),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         deadline = time.monotonic() + 15
         while time.monotonic() < deadline:
@@ -37,7 +41,9 @@ class Server:
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
-        raise RuntimeError(f"{self.command(self.folder, self.port)[0]} did not come up:\n{(self.folder / 'output.log').read_text()[-2000:]}")
+        raise RuntimeError(
+            f"{self.command(self.folder, self.port)[0]} did not come up:\n{(self.folder / 'output.log').read_text()[-2000:]}"
+        )
 
     def send(self, number: signal.Signals) -> None:
         assert self.process is not None
