@@ -16,13 +16,13 @@ MessageId = NewType("MessageId", str)
 ClientMsgId = NewType("ClientMsgId", str)
 IntentId = NewType("IntentId", str)
 
-UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader and Lua keep exact (RFC 8259, section 6)."""
 
 _NAMESPACE = uuid.UUID("6f1f5a0e-0d5a-5c1e-9d0c-68656164726b")
-_POSITION = re.compile(r"^(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})$")
+_POSITION = re.compile(r"(0|[1-9][0-9]{0,15})-(0|[1-9][0-9]{0,15})")
 
 
 class Position(NamedTuple):
@@ -38,7 +38,7 @@ class Position(NamedTuple):
         Raises:
             ValueError: it is not two decimal numbers below 2⁵³ joined by a hyphen.
         """
-        match = _POSITION.match(text)
+        match = _POSITION.fullmatch(text)
         if match is None or max(epoch := int(match[1]), offset := int(match[2])) > MAX_SAFE_INTEGER:
             raise ValueError(f"not a position: {text[:64]!r}; expected <epoch>-<offset>")
         return cls(epoch, offset)
