@@ -16,7 +16,7 @@ MessageId = NewType("MessageId", str)
 ClientMsgId = NewType("ClientMsgId", str)
 IntentId = NewType("IntentId", str)
 
-UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader and Lua keep exact (RFC 8259, section 6)."""
