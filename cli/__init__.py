@@ -1,1 +1,13 @@
-"""To be written."""
+"""For operators and developers: the `headrace` command, one file per noun.
+
+    main        the group: finds a subcommand's module only when it is called; failures to one line and an exit code
+    failures    what a command says when it cannot go on, and with which exit code
+    running     the environment of a running `headrace up`, so that other commands find its services
+    embedded    the embedded services: where their programs are, and their exact command lines
+    up/         `headrace up`: everything on one machine
+    gateway     runs a gateway in this process' place
+    consumers   runs stages in this process' place
+    config      the settings as this process would read them, secrets masked
+
+Every noun's module has a click object named `command`. Data goes to stdout, talk to stderr.
+"""

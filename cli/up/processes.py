@@ -1,0 +1,100 @@
+"""Our own processes as `headrace up` runs them: their command lines, their settings, and how to see that they serve."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from backplane.settings import PREFIX
+from cli.up.child import Probe, Spec
+from cli.up.folder import DataFolder
+from cli.up.ports import LOCALHOST
+from schemas.stages import STAGES
+
+Floor = tuple[Spec, ...]
+
+DRAIN_SECONDS: Final = 3
+"""A gateway's goodbyes; short, because on one machine there is no other gateway to go to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `headrace up` was asked for."""
+
+    data: Path
+    port: int = 8000
+    gateways: int = 1
+    consumers: int = 1
+    demo: bool = False
+    verbose: bool = False
+
+    @property
+    def gateway_ports(self) -> range:
+        """One port a gateway, the first one as asked for."""
+        return range(self.port, self.port + self.gateways)
+
+
+def environment(environ: Mapping[str, str], folder: DataFolder, redis_url: str, mongodb_url: str) -> dict[str, str]:
+    """The settings that all processes share. What the user set wins, but for the services' URLs, which are settled by now."""
+    shared = {
+        f"{PREFIX}ENVIRONMENT": "development",
+        f"{PREFIX}LOG_FORMAT": "console",
+        f"{PREFIX}HOST": LOCALHOST,
+        f"{PREFIX}DRAIN_SECONDS": str(DRAIN_SECONDS),
+        "PYTHONUNBUFFERED": "1",
+    } | {name: value for name, value in environ.items() if name.startswith(PREFIX)}
+    for variable in (f"{PREFIX}REDIS_URL", f"{PREFIX}MONGODB_URL"):
+        shared.pop(f"{variable}_FILE", None)
+    shared |= {f"{PREFIX}REDIS_URL": redis_url, f"{PREFIX}MONGODB_URL": mongodb_url}
+    if not {f"{PREFIX}SIGNING_KEY", f"{PREFIX}SIGNING_KEY_FILE"} & environ.keys():
+        shared[f"{PREFIX}SIGNING_KEY_FILE"] = str(folder.signing_key())
+    return shared
+
+
+def floors(options: Options, environ: Mapping[str, str], folder: DataFolder) -> tuple[Floor, ...]:
+    """Consumers first, gateways above them: whoever may send is sure that somebody works."""
+    return (
+        tuple(_consumers(number, environ, folder) for number in range(1, options.consumers + 1)),
+        tuple(_gateway(number, port, environ, folder) for number, port in enumerate(options.gateway_ports, 1)),
+    )
+
+
+def _gateway(number: int, port: int, environ: Mapping[str, str], folder: DataFolder) -> Spec:
+    return Spec(
+        name=f"gateway-{number}",
+        # -P: a folder named `gateway` in the current directory must not be taken for ours.
+        command=(sys.executable, "-P", "-m", "gateway"),
+        folder=folder.path,
+        ready=http_answers(port, "/health/ready"),
+        environ={**environ, f"{PREFIX}PORT": str(port)},
+    )
+
+
+def _consumers(number: int, environ: Mapping[str, str], folder: DataFolder) -> Spec:
+    return Spec(
+        name=f"consumers-{number}",
+        command=(sys.executable, "-P", "-m", "consumers", "--stages", ",".join(STAGES)),
+        folder=folder.path,
+        ready=_at_work,
+        environ=environ,
+    )
+
+
+async def _at_work() -> bool:
+    return True
+
+
+def http_answers(port: int, path: str) -> Probe:
+    """Whether a GET of `path` is answered with 200."""
+
+    async def ready() -> bool:
+        reader, writer = await asyncio.open_connection(LOCALHOST, port)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {LOCALHOST}:{port}\r\nConnection: close\r\n\r\n".encode())
+            return b" 200 " in await reader.readline()
+        finally:
+            writer.close()
+
+    return ready
