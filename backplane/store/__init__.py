@@ -1,20 +1,24 @@
 """MongoDB, the truth. The only import of `pymongo`; everything in here speaks our own types.
 
-    mongo          the client, error translation, the layout, indexes and migrations
+    mongo          the client and its limits; the layout
+    indexes        the table of indexes: they carry the guarantees
     users          people and their passwords
     sessions       refresh tokens, one family a session
     conversations  conversations and members: states for persist, lists for REST, recipients for fanout
     messages       messages: repeats, ordered inserts, pages
+    documents      structs to documents and back; bounded queries
+    failures       the driver's exceptions, translated once
 
-Documents (timestamps are `*_ms` integers; ids are UUID strings in `_id`)::
+Documents (timestamps are `*_ms` integers; ids are UUID strings; a field that is null or at its default is absent)::
 
-    users          {_id, username, display_name, email?, password_hash, disabled, created_ms}
-    sessions       {_id, user_id, family state: token_hash, previous_hash?, rotated_ms, created_ms, expires_ms, idle_expires_ms, revoked_ms?, device}
-    conversations  {_id, kind, title, created_by, created_ms, intent_id, body_hash, rev, last_seq, last_message_id?}
+    users          {_id, username, display_name, email?, password_hash, disabled?, created_ms}
+    sessions       {_id, user_id, token_hash, previous_hash?, spent: [hash, …]?, rotated_ms, created_ms, expires_ms, idle_expires_ms,
+                    revoked_ms?, device?}
+    conversations  {_id, kind, title|null, created_by, created_ms, intent_id, body_hash, rev, last_seq, last_message_id?}
     members        {_id: "<conversation>:<user>", conversation_id, user_id, role, rev, spans: [[joined_rev, left_rev|null], …],
-                    delivered_seq, read_seq, left_rev|null}
-    messages       {_id, conversation_id, seq, rev, sender_id|null, client_msg_id, intent_id, body_hash, text|null, reply_to,
-                    thread_root_id, mentions, created_ms, edited_ms|null, deleted_ms|null, void?}
+                    delivered_seq?, read_seq?, listed: "<conversation's created_ms>:<conversation>"}
+    messages       {_id, conversation_id, seq, rev, sender_id|null, client_msg_id, intent_id, body_hash, text|null, reply_to?,
+                    thread_root_id?, mentions?, created_ms, edited_ms?, deleted_ms?, void?}
     layout         {_id: "layout", namespace, partitions, shards, schema_version}
 
 Queries are written to be right and fast on MongoDB and on the embedded stand-in alike: ranges bound at both ends, `$in` in

@@ -1,15 +1,28 @@
 """Conversations and members: states for persist, recipients for fanout, lists for REST."""
 
+import base64
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
+from pymongo import DESCENDING, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from schemas.entities import Conversation
+from backplane.errors import Transient
+from backplane.store.documents import Database, Document, chunks, find_in, from_document, to_document
+from backplane.store.failures import reading, refused_indexes, writing
+from backplane.store.messages import Messages, StoredMessage, as_message
+from schemas.entities import Conversation, Member, rfc3339
 from schemas.ids import ConversationId, MessageId, UserId
+from schemas.names import CONVERSATIONS, MEMBERS
+
+PAGE_LIMIT: Final = 50
+"""Conversations of one page, so that each of its queries is one `$in`."""
 
 
-class StoredMember(msgspec.Struct, frozen=True, kw_only=True):
+class StoredMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One document of `members`. A span is (joined_rev, left_rev or None); members keep theirs after leaving (hole B9)."""
 
     conversation_id: ConversationId
@@ -30,7 +43,9 @@ class StoredMember(msgspec.Struct, frozen=True, kw_only=True):
         return any(joined <= rev and (left is None or rev < left) for joined, left in self.spans)
 
 
-class StoredConversation(msgspec.Struct, frozen=True, kw_only=True):
+class StoredConversation(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"conversation_id": "_id"}
+):
     """One document of `conversations`."""
 
     conversation_id: ConversationId
@@ -56,45 +71,180 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
 
 def as_conversation(stored: StoredConversation, members: Sequence[StoredMember]) -> Conversation:
     """What clients see of it: members who are in it now, without the viewer's own fields."""
-    raise NotImplementedError
+    return Conversation(
+        conversation_id=stored.conversation_id,
+        kind=stored.kind,
+        title=stored.title,
+        rev=stored.rev,
+        last_seq=stored.last_seq,
+        created_by=stored.created_by,
+        created_at=rfc3339(stored.created_ms),
+        members=[
+            Member(
+                user_id=member.user_id,
+                role=member.role,
+                joined_rev=member.spans[-1][0],
+                delivered_seq=member.delivered_seq,
+                read_seq=member.read_seq,
+            )
+            for member in sorted(members, key=lambda member: (member.spans, member.user_id))
+            if member.current
+        ],
+    )
+
+
+def unread_count(stored: StoredConversation, viewer: StoredMember, last: StoredMessage | None) -> int:
+    """Messages above the viewer's read mark, from watermarks alone; none if the last one is the viewer's own.
+
+    Who answers has the conversation before them, though the mark is raised only by a receipt. Whoever adds a member later
+    begins their mark at the conversation's `last_seq`, so that what was said before they came is not unread.
+    """
+    if last is not None and last.sender_id == viewer.user_id:
+        return 0
+    return max(0, stored.last_seq - viewer.read_seq)
 
 
 class Conversations:
     """Operations on `conversations` and `members`. All raise `Transient`; writes `Unknown` when the outcome is open."""
 
-    def __init__(self, database: Any) -> None:
-        raise NotImplementedError
+    def __init__(self, database: Database) -> None:
+        self._conversations = database[CONVERSATIONS]
+        self._members = database[MEMBERS]
+        self._messages = Messages(database)
 
     async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
         """Those that exist, majority-committed, in chunks of 50 ids."""
-        raise NotImplementedError
+        found = await find_in(self._conversations, "_id", ids, StoredConversation)
+        return {conversation.conversation_id: conversation for conversation in found}
 
     async def members(self, ids: Sequence[ConversationId]) -> dict[ConversationId, list[StoredMember]]:
-        """All members of these conversations, those who left too."""
-        raise NotImplementedError
+        """All members of these conversations, those who left too; every id asked for has a list, maybe empty."""
+        members: dict[ConversationId, list[StoredMember]] = {conversation_id: [] for conversation_id in ids}
+        for member in await find_in(self._members, "conversation_id", ids, StoredMember):
+            members[member.conversation_id].append(member)
+        return members
 
     async def member(self, conversation_id: ConversationId, user_id: UserId) -> StoredMember | None:
         """One membership, also of somebody who left."""
-        raise NotImplementedError
+        with reading():
+            document = await self._members.find_one({"conversation_id": conversation_id, "user_id": user_id})
+        return from_document(document, StoredMember) if document else None
 
     async def create(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> StoredConversation:
         """Write the members, then the conversation: the document that carries the dedup key is last (hole B12). Safe to repeat.
+
         Returns what is stored: another `intent_id` than ours means that somebody was first.
         """
-        raise NotImplementedError
+        await self._insert_members(conversation, members)
+        with writing():
+            try:
+                await self._conversations.insert_one(to_document(conversation))
+            except DuplicateKeyError:
+                stored = await self.find([conversation.conversation_id])
+                if conversation.conversation_id not in stored:
+                    raise Transient("somebody's conversation is written, but not yet by a majority") from None
+                return stored[conversation.conversation_id]
+        return conversation
 
     async def raise_counters(self, counters: Sequence[Counters]) -> None:
         """Raise `rev`, `last_seq` and `last_message_id` of conversations whose `rev` is lower: the last write of a batch (hole C7)."""
-        raise NotImplementedError
+        raises = [
+            UpdateOne({"_id": raised.conversation_id, "rev": {"$lt": raised.rev}}, {"$set": _raised(raised)})
+            for raised in counters
+        ]
+        if raises:
+            with writing():
+                await self._conversations.bulk_write(raises, ordered=False)
 
     async def of_user(self, user_id: UserId, *, after: str | None, limit: int) -> tuple[list[Conversation], str | None]:
         """A page of a person's conversations with `last_message`, `unread_count`, `read_seq` and members, and the next cursor.
 
-        Newest creation first, stable under new messages; under five queries however many there are. `after` is an opaque cursor of
-        an earlier page; raises `ValueError` if it is not.
+        Newest creation first, stable under new messages; four queries however many there are. `after` is an opaque cursor of
+        an earlier page; raises `ValueError` if it is not. A page has at most 50, and sometimes fewer than `limit` with more to come.
         """
-        raise NotImplementedError
+        limit = max(1, min(limit, PAGE_LIMIT))
+        mine: Document = {"user_id": user_id}
+        if after is not None:
+            mine["listed"] = {"$gt": "", "$lt": _parse_cursor(after)}
+        with reading():
+            page = await self._members.find(mine).sort("listed", DESCENDING).limit(limit + 1).to_list()
+        cursor = _cursor(page[limit - 1]["listed"]) if len(page) > limit else None
+        viewers = [from_document(document, StoredMember) for document in page[:limit]]
+        return await self._seen_by([viewer for viewer in viewers if viewer.current]), cursor
 
     async def one_of_user(self, conversation_id: ConversationId, user_id: UserId) -> Conversation | None:
         """One conversation as this member sees it, None if they are not in it now."""
-        raise NotImplementedError
+        viewer = await self.member(conversation_id, user_id)
+        if viewer is None or not viewer.current:
+            return None
+        return next(iter(await self._seen_by([viewer])), None)
+
+    async def _seen_by(self, viewers: Sequence[StoredMember]) -> list[Conversation]:
+        """The conversations of these memberships, in their order; without those whose creation has not come to its end."""
+        ids = [viewer.conversation_id for viewer in viewers]
+        stored = await self.find(ids)
+        members = await self.members(ids)
+        last_ids = [one.last_message_id for one in stored.values() if one.last_message_id is not None]
+        messages = await self._messages.find(last_ids)
+        return [
+            _as_seen(found, members[viewer.conversation_id], viewer, messages)
+            for viewer in viewers
+            if (found := stored.get(viewer.conversation_id))
+        ]
+
+    async def _insert_members(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> None:
+        listed = _listed(conversation)
+        documents = [
+            {"_id": f"{member.conversation_id}:{member.user_id}", "listed": listed, **to_document(member)}
+            for member in members
+        ]
+        for chunk in chunks(documents, 500):
+            with writing():
+                try:
+                    await self._members.insert_many(chunk, ordered=False)
+                except BulkWriteError as failure:
+                    refused_indexes(failure)  # those are there already: this creation is being repeated
+
+
+def _as_seen(
+    stored: StoredConversation,
+    members: Sequence[StoredMember],
+    viewer: StoredMember,
+    messages: dict[MessageId, StoredMessage],
+) -> Conversation:
+    last = messages.get(stored.last_message_id) if stored.last_message_id else None
+    return replace(
+        as_conversation(stored, members),
+        last_message=as_message(last) if last else None,
+        unread_count=unread_count(stored, viewer, last),
+        read_seq=viewer.read_seq,
+    )
+
+
+def _raised(counters: Counters) -> Document:
+    raised: Document = {"rev": counters.rev, "last_seq": counters.last_seq}
+    if counters.last_message_id is not None:
+        raised["last_message_id"] = counters.last_message_id
+    return raised
+
+
+def _listed(conversation: StoredConversation) -> str:
+    """A member's `listed`: sorts a person's conversations by creation, so that a page is one range of one index."""
+    return f"{conversation.created_ms:015d}:{conversation.conversation_id}"
+
+
+def _cursor(listed: str) -> str:
+    return base64.urlsafe_b64encode(listed.encode()).decode().rstrip("=")
+
+
+_LISTED: Final = re.compile(r"[0-9]{15}:[0-9a-f-]{36}")
+
+
+def _parse_cursor(text: str) -> str:
+    try:
+        listed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    except ValueError:  # also of base64 and of UTF-8
+        listed = ""
+    if not _LISTED.fullmatch(listed):
+        raise ValueError("not a cursor of this list")
+    return listed

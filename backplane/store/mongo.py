@@ -1,43 +1,107 @@
-"""The MongoDB client of a process: made once, with limits on everything; its errors translated once.
+"""The MongoDB client of a process: made once, with limits on everything.
 
 `timeoutMS` is the driver's limit and, through `maxTimeMS`, the server's too, so that a write given up here does not land much later (C6).
+Whatever the URL says, writes are majority and journalled, and reads see only what a majority has (hole C5).
 """
 
-from typing import Any, Self
+import time
+from contextlib import suppress
+from typing import Any, Final, Self
+
+import msgspec
+from pymongo import AsyncMongoClient
+from pymongo.errors import DuplicateKeyError
 
 from backplane.settings import Settings
-from schemas.names import Names
+from backplane.store import indexes
+from backplane.store.conversations import Conversations
+from backplane.store.documents import Database, Document, from_document, to_document
+from backplane.store.failures import reading, writing
+from backplane.store.messages import Messages
+from backplane.store.sessions import Sessions
+from backplane.store.users import Users
+from schemas.names import LAYOUT, Names
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
+
+SELECTION_MS: Final = 3000
+QUEUE_MS: Final = 1000
 
 
 class LayoutMismatch(Exception):
     """The settings name another layout than the one the deployment was born with; the message says both."""
 
 
+class StoredLayout(msgspec.Struct, frozen=True, kw_only=True, rename={"key": "_id"}):
+    """The one document of `layout`: what never changes after a deployment's birth, and the version of its indexes."""
+
+    key: str
+    namespace: str
+    partitions: int
+    shards: int
+    schema_version: int
+
+    @property
+    def names(self) -> Names:
+        """The names that follow from it."""
+        return Names(self.namespace, self.partitions, self.shards)
+
+
 class Store:
     """The database of a deployment. Attributes `users`, `sessions`, … are the modules of this package bound to it."""
 
+    def __init__(self, client: AsyncMongoClient[Document], database: Database) -> None:
+        self._client, self._database = client, database
+        self.users = Users(database)
+        self.sessions = Sessions(database)
+        self.conversations = Conversations(database)
+        self.messages = Messages(database)
+
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Make the client; connects lazily, so this succeeds while MongoDB is away."""
-        raise NotImplementedError
+        """Make the client; connects lazily, so this succeeds while MongoDB is away.
+
+        Raises:
+            Permanent: the URL is none.
+        """
+        limits: dict[str, Any] = {
+            "timeoutMS": round(settings.mongodb_timeout_seconds * 1000),
+            "serverSelectionTimeoutMS": min(SELECTION_MS, round(settings.mongodb_timeout_seconds * 1000)),
+            "waitQueueTimeoutMS": QUEUE_MS,
+        }
+        with reading():
+            client: AsyncMongoClient[Document] = AsyncMongoClient(
+                settings.mongodb_url.get_secret_value(),
+                w="majority",
+                journal=True,
+                readConcernLevel="majority",
+                readPreference="primary",
+                appname="headrace",
+                **limits,
+            )
+        return cls(client, client[settings.mongodb_database])
 
     async def close(self) -> None:
         """Close every connection."""
-        raise NotImplementedError
+        await self._client.close()
 
     async def ping(self) -> float:
         """Round-trip time to the primary in seconds; raises `Transient`."""
-        raise NotImplementedError
+        started = time.perf_counter()
+        with reading():
+            await self._database.command("ping")
+        return time.perf_counter() - started
 
     async def migrate(self, names: Names) -> list[str]:
         """Create what is missing: indexes, and the layout at a deployment's birth. Idempotent; returns what it did, in words.
 
         Raises:
-            LayoutMismatch: the deployment has another layout.
+            LayoutMismatch: the deployment has another layout; nothing was created.
+            Permanent: an index can not be made; the message says which.
+            Transient: MongoDB is away; run it again.
         """
-        raise NotImplementedError
+        born = await self._be_born(names)
+        return born + await indexes.create(self._database, await indexes.missing(self._database))
 
     async def check(self, names: Names) -> None:
         """Refuse to serve on a database that is not migrated or has another layout. Changes nothing.
@@ -46,9 +110,58 @@ class Store:
             LayoutMismatch: with a sentence that says which, and the command that mends it.
             Transient: MongoDB is away.
         """
-        raise NotImplementedError
+        stored = await self._stored_layout()
+        if stored is None:
+            raise LayoutMismatch("the database holds no deployment yet; run `headrace migrate`")
+        _compare(stored, names)
+        if absent := await indexes.missing(self._database):
+            listed = ", ".join(f"{index.collection}.{index.name}" for index in absent)
+            raise LayoutMismatch(f"the database lacks indexes ({listed}); run `headrace migrate`")
+
+    async def layout(self) -> Names | None:
+        """The layout that the deployment was born with; None before its birth."""
+        stored = await self._stored_layout()
+        return stored.names if stored else None
 
     @property
-    def database(self) -> Any:
+    def database(self) -> Database:
         """The driver's database handle; for the modules of this package alone."""
-        raise NotImplementedError
+        return self._database
+
+    async def _stored_layout(self) -> StoredLayout | None:
+        with reading():
+            document = await self._database[LAYOUT].find_one({"_id": LAYOUT})
+        return from_document(document, StoredLayout) if document else None
+
+    async def _be_born(self, names: Names) -> list[str]:
+        ours = StoredLayout(
+            key=LAYOUT,
+            namespace=names.namespace,
+            partitions=names.partitions,
+            shards=names.shards,
+            schema_version=SCHEMA_VERSION,
+        )
+        if await self._stored_layout() is None:
+            with writing(), suppress(DuplicateKeyError):  # somebody else's migration was quicker: theirs counts
+                await self._database[LAYOUT].insert_one(to_document(ours))
+                return [f"recorded the layout: {_said(names)}, schema version {SCHEMA_VERSION}"]
+        if stored := await self._stored_layout():
+            _compare(stored, names)
+        return []
+
+
+def _compare(stored: StoredLayout, names: Names) -> None:
+    if stored.names != names:
+        raise LayoutMismatch(
+            f"the deployment was born with {_said(stored.names)}; the settings say {_said(names)}. A layout never changes: set "
+            "HEADRACE_NAMESPACE, HEADRACE_PARTITIONS and HEADRACE_SHARDS as they were, or HEADRACE_MONGODB_DATABASE to another database"
+        )
+    if stored.schema_version != SCHEMA_VERSION:
+        raise LayoutMismatch(
+            f"the database has schema version {stored.schema_version}, this program speaks {SCHEMA_VERSION}; "
+            "run `headrace migrate` of the newest version, and that version of the program"
+        )
+
+
+def _said(names: Names) -> str:
+    return f"namespace {names.namespace!r}, {names.partitions} partitions, {names.shards} shards"

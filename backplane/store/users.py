@@ -1,15 +1,22 @@
 """People: unique usernames, password hashes, search by prefix."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 import msgspec
+from pymongo import ASCENDING
+from pymongo.errors import DuplicateKeyError
 
+from backplane.store.documents import Database, find_in, from_document, to_document
+from backplane.store.failures import reading, writing
 from schemas.entities import User
 from schemas.ids import UserId
+from schemas.names import USERS
+
+_AFTER_ALL_TEXT: Final = "\U0010ffff"
 
 
-class StoredUser(msgspec.Struct, frozen=True, kw_only=True):
+class StoredUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"user_id": "_id"}):
     """One document of `users`. `username` is lower case and unique."""
 
     user_id: UserId
@@ -23,33 +30,49 @@ class StoredUser(msgspec.Struct, frozen=True, kw_only=True):
 
 def as_user(stored: StoredUser) -> User:
     """What others see of a person: no email, no hash."""
-    raise NotImplementedError
+    return User(user_id=stored.user_id, username=stored.username, display_name=stored.display_name)
 
 
 class Users:
-    """Operations on `users`."""
+    """Operations on `users`. All raise `Transient` when MongoDB is away, writes `Unknown` when the outcome is open."""
 
-    def __init__(self, database: Any) -> None:
-        raise NotImplementedError
+    def __init__(self, database: Database) -> None:
+        self._users = database[USERS]
 
     async def create(self, user: StoredUser) -> bool:
-        """Store a new person; False if the username is taken by another `user_id`."""
-        raise NotImplementedError
+        """Store a new person; False if the username is taken by another `user_id`. Safe to repeat."""
+        with writing():
+            try:
+                await self._users.insert_one(to_document(user))
+            except DuplicateKeyError:
+                return await self._users.find_one({"_id": user.user_id}) is not None
+        return True
 
     async def by_name(self, login: str) -> StoredUser | None:
-        """The person with this username, or email if it holds an `@`."""
-        raise NotImplementedError
+        """The person with this username, or email if it holds an `@`; the first who gave it, where several did."""
+        field = "email" if "@" in login else "username"
+        with reading():
+            found = await self._users.find({field: login.lower()}).sort("created_ms", ASCENDING).limit(1).to_list()
+        return from_document(found[0], StoredUser) if found else None
 
     async def find(self, ids: Sequence[UserId]) -> dict[UserId, StoredUser]:
         """Those of the people that exist, in chunks of 50."""
-        raise NotImplementedError
+        return {user.user_id: user for user in await find_in(self._users, "_id", ids, StoredUser)}
 
     async def update(
         self, user_id: UserId, *, display_name: str | None = None, password_hash: str | None = None
     ) -> None:
         """Change what is given."""
-        raise NotImplementedError
+        given = {"display_name": display_name, "password_hash": password_hash}
+        change = {field: value for field, value in given.items() if value is not None}
+        if change:
+            with writing():
+                await self._users.update_one({"_id": user_id}, {"$set": change})
 
     async def search(self, prefix: str, *, limit: int) -> list[StoredUser]:
         """People whose username begins with `prefix` (lower-cased, taken literally), by username."""
-        raise NotImplementedError
+        low = prefix.lower()
+        within = {"username": {"$gte": low, "$lt": low + _AFTER_ALL_TEXT}}
+        with reading():
+            found = await self._users.find(within).sort("username", ASCENDING).limit(limit).to_list()
+        return [from_document(document, StoredUser) for document in found]

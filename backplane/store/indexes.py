@@ -1,0 +1,94 @@
+"""The table of indexes, made by `migrate` and looked for at every start. Unique ones carry the guarantees (design §2).
+
+Every unique index begins with the field its collection would be sharded by, so that it can be (hole A7).
+"""
+
+from typing import Any, Final, NamedTuple
+
+from pymongo import ASCENDING, IndexModel
+
+from backplane.store.documents import Database
+from backplane.store.failures import reading, writing
+from schemas.names import MEMBERS, MESSAGES, SESSIONS, USERS
+
+
+class Index(NamedTuple):
+    """One index: its collection, its fields in order, and why it is there."""
+
+    collection: str
+    fields: tuple[str, ...]
+    why: str
+    unique: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As MongoDB shows it: the fields, joined."""
+        return "__".join(self.fields)
+
+    @property
+    def model(self) -> IndexModel:
+        """As the driver wants it."""
+        keys = [(field, ASCENDING) for field in self.fields]
+        unique = {"unique": True} if self.unique else {}
+        return IndexModel(keys, name=self.name, **unique, **dict(self.options))
+
+
+_SPARSE: Final = (("sparse", True),)
+_IN_THREAD: Final = (("partialFilterExpression", {"thread_root_id": {"$exists": True}}),)
+
+INDEXES: Final = (
+    Index(MESSAGES, ("conversation_id", "seq"), "one message a number, whoever writes it (holes B5, C4)", unique=True),
+    Index(MESSAGES, ("conversation_id", "rev"), "one change a number (hole B6); pages since a rev", unique=True),
+    Index(
+        MESSAGES, ("conversation_id", "sender_id", "client_msg_id"), "a resend is the same message (A7)", unique=True
+    ),
+    Index(MESSAGES, ("conversation_id", "thread_root_id", "seq"), "pages of a thread", options=_IN_THREAD),
+    Index(
+        MEMBERS, ("conversation_id", "user_id"), "one membership a person, with all its spans (hole B9)", unique=True
+    ),
+    Index(MEMBERS, ("conversation_id", "rev"), "changes of members since a rev"),
+    Index(MEMBERS, ("user_id", "listed"), "a person's conversations, newest first, a page at a time"),
+    Index(USERS, ("username",), "one person a name", unique=True),
+    Index(USERS, ("email",), "sign in by email", options=_SPARSE),
+    Index(SESSIONS, ("user_id",), "a person's devices"),
+    Index(SESSIONS, ("token_hash",), "the session of a refresh token"),
+    Index(SESSIONS, ("spent",), "the session of a refresh token that was used before", options=_SPARSE),
+)
+
+_COLLECTIONS: Final = (MESSAGES, MEMBERS, USERS, SESSIONS)
+
+
+async def missing(database: Database) -> list[Index]:
+    """The indexes that the database has not, or has otherwise than the table says."""
+    absent: list[Index] = []
+    for collection in _COLLECTIONS:
+        wanted = [index for index in INDEXES if index.collection == collection]
+        with reading():
+            there = await database[collection].index_information()
+        absent += [index for index in wanted if not _is(index, there.get(index.name))]
+    return absent
+
+
+def _is(index: Index, there: Any) -> bool:
+    return (
+        there is not None
+        and [field for field, _ in there["key"]] == list(index.fields)
+        and bool(there.get("unique")) == index.unique
+    )
+
+
+async def create(database: Database, indexes: list[Index]) -> list[str]:
+    """Make them; returns a sentence for each.
+
+    Raises:
+        Permanent: one exists under that name with other fields, or the data break its uniqueness; the message says which.
+        Unknown: it may have been made; run it again.
+    """
+    for index in indexes:
+        with writing():
+            await database[index.collection].create_indexes([index.model])
+    return [
+        f"created {'unique ' if index.unique else ''}index {index.collection}.{index.name}: {index.why}"
+        for index in indexes
+    ]
