@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from backplane.errors import Permanent, Transient, Unknown
 from backplane.store.messages import StoredMessage, as_message
 from backplane.store.mongo import Store
-from tests.integration.store.conftest import a_message, a_void, new_id
+from tests.integration.store.shapes import a_message, a_void, new_id
 
 pytestmark = pytest.mark.anyio
 
