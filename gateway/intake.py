@@ -1,0 +1,104 @@
+"""From a checked request to an intent in its stream: the one way in, for the socket and for REST."""
+
+import time
+
+import structlog
+from uuid_utils import uuid7
+
+from backplane import telemetry
+from backplane.errors import Permanent, Transient, Unknown
+from backplane.streams import Intents
+from gateway.load import Load
+from schemas import client_frames
+from schemas.errors import ErrorBody, error
+from schemas.ids import ClientMsgId, ConversationId, IntentId, UserId
+from schemas.intents import CreateConversation, Intent, SendMessage, encode_intent
+from schemas.names import Names
+from schemas.text import clean_text
+
+FULL_RETRY_MS = 500
+
+_log = structlog.get_logger(__name__)
+
+
+class Refused(Exception):
+    """The request was not taken; `error` is what the client is told."""
+
+    def __init__(self, error: ErrorBody) -> None:
+        super().__init__(error.code)
+        self.error = error
+
+
+def new_intent_id() -> IntentId:
+    """An id for one request, as it came: a resend of the same request gets another one."""
+    return IntentId(str(uuid7()))
+
+
+def message_intent(actor: UserId, request: client_frames.SendMessage, *, answer: str | None = None) -> SendMessage:
+    """The intent of a `message.send`, its text cleaned; `answer` is the channel of a REST call that waits.
+
+    Raises:
+        Refused: the text is none, or it asks for what is not offered yet.
+    """
+    if request.attachments:
+        raise Refused(error("unsupported", "attachments are not offered yet"))
+    try:
+        text = clean_text(request.content.text)
+    except ValueError as failure:
+        raise Refused(error("bad_request", f"content.text: {failure}")) from None
+    return SendMessage(
+        intent_id=new_intent_id(),
+        conversation_id=ConversationId(request.conversation_id),
+        actor_id=actor,
+        client_msg_id=ClientMsgId(request.client_msg_id),
+        text=text,
+        at_ms=time.time_ns() // 1_000_000,
+        reply_to=request.reply_to,
+        thread_root_id=request.thread_root_id,
+        mentions=tuple(UserId(user) for user in request.mentions),
+        answer=answer,
+    )
+
+
+class Intake:
+    """Appends intents, unless the server is behind."""
+
+    def __init__(self, names: Names, intents: Intents, load: Load, *, limit: int) -> None:
+        self._names, self._intents, self._load, self._limit = names, intents, load, limit
+
+    async def append(self, intent: Intent) -> None:
+        """Returns once Redis has the intent: it is accepted. Intents of one caller keep the order of the calls.
+
+        Raises:
+            Refused: `overloaded`, `unavailable`: it was not taken. `outcome_unknown`: it may have been.
+        """
+        try:
+            await self._append(intent)
+        except Refused as refused:
+            telemetry.intents.labels(_type(intent), refused.error.code).inc()
+            raise
+        telemetry.intents.labels(_type(intent), "accepted").inc()
+        telemetry.message_seconds.labels("accepted").observe(max(0.0, time.time() - intent.at_ms / 1000))
+
+    async def _append(self, intent: Intent) -> None:
+        if refusal := self._load.refusal():
+            raise Refused(refusal)
+        if self._intents.in_flight >= self._limit:
+            raise Refused(error("overloaded", retry_after_ms=FULL_RETRY_MS))
+        try:
+            await self._intents.append(self._names.partition_of(intent.conversation_id), encode_intent(intent))
+        except Unknown:
+            raise Refused(error("outcome_unknown")) from None
+        except Transient:
+            raise Refused(error("unavailable")) from None
+        except Permanent:
+            _log.exception("Redis refused an intent")
+            raise Refused(error("internal_error")) from None
+
+
+def _type(intent: Intent) -> str:
+    match intent:
+        case SendMessage():
+            return "message.send"
+        case CreateConversation():
+            return "conversation.create"

@@ -1,0 +1,228 @@
+"""One connection's reader and writer: they do what the session decides, and decide nothing.
+
+The writer alone writes to the socket and pages the log, one thing at a time; so frames never overtake each other, and a
+socket that does not take more stops everything that would be read for it.
+"""
+
+import asyncio
+import random
+import time
+
+import structlog
+
+from backplane.errors import Transient
+from backplane.logs import Head, Logs
+from gateway.intake import Intake, Refused, message_intent
+from gateway.socket.catchup import look, sync_page
+from gateway.socket.delivery import Look, ReadPage
+from gateway.socket.line import Hangup, Line
+from gateway.socket.session import GRACE_SECONDS, Goodbye, Request, Session
+from gateway.tokens import BadToken, Tokens
+from schemas.client_frames import Refresh, SendMessage, Sync
+from schemas.entities import rfc3339
+from schemas.errors import CLOSES, ErrorBody, error
+from schemas.ids import Position, UserId
+
+RETRY_SECONDS = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class Connection:
+    """A socket whose user is known. `run` lives as long as the socket does."""
+
+    def __init__(self, line: Line, session: Session, *, logs: Logs, intake: Intake, tokens: Tokens) -> None:
+        self.session = session
+        self._line, self._logs, self._intake, self._tokens = line, logs, intake, tokens
+        self._wake = asyncio.Event()  # for the writer: something may be there to write
+        self._room = asyncio.Event()  # for the reader: the session may not be full any more
+        self._running = self._over = False
+        self._sends: set[asyncio.Task[None]] = set()
+
+    @property
+    def user(self) -> UserId:
+        """Whose connection it is."""
+        return self.session.identity.user_id
+
+    # What the hub tells
+
+    def ring(self, position: Position, frame: bytes) -> None:
+        """A doorbell of the user."""
+        self.session.delivery.ring(position, frame)
+        self._nudge()
+
+    def doubt(self) -> None:
+        """The user's log may not be what it was."""
+        self.session.delivery.doubt()
+        self._nudge()
+
+    def swept(self, head: Head | None) -> None:
+        """What the sweep saw of the user's log."""
+        self.session.delivery.swept(head)
+        self._nudge()
+
+    def tick(self, now: float) -> None:
+        """Time passed."""
+        if not self._running:
+            return  # nothing may be said before `connected`
+        if self.session.tick(now):
+            self._line.abort()
+        self._nudge()
+
+    def dismiss(self, goodbye: Goodbye) -> None:
+        """End this connection."""
+        self.session.dismiss(goodbye, time.monotonic())
+        self._wake.set()
+        self._room.set()
+
+    def _nudge(self) -> None:
+        if not self.session.idle:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Read and write until the socket is closed, by whomever."""
+        self._running = True
+        writer = asyncio.create_task(self._write(), name="socket writer")
+        try:
+            await self._read()
+        except Hangup:
+            pass
+        finally:
+            self._over = True
+            self._wake.set()
+            # A writer that waits for a peer who is gone only ends with the transport.
+            await asyncio.wait((writer,), timeout=GRACE_SECONDS)
+            if not writer.done():
+                self._line.abort()
+                writer.cancel()
+
+    # The reader
+
+    async def _read(self) -> None:
+        session = self.session
+        while True:
+            while session.full and not session.goodbye and not self._over:
+                self._room.clear()
+                await self._room.wait()
+            request = session.receive(await self._line.receive(), time.monotonic())
+            if isinstance(request, SendMessage):
+                # A task each, begun in the order of the frames: appends keep that order, and share pipelines.
+                task = asyncio.create_task(self._submit(request))
+                self._sends.add(task)
+                task.add_done_callback(self._sends.discard)
+            elif request is not None:
+                await self._answer(request)
+            self._nudge()
+
+    async def _submit(self, request: SendMessage) -> None:
+        refusal: ErrorBody | None = None
+        try:
+            await self._intake.append(message_intent(self.user, request))
+        except Refused as refused:
+            refusal = refused.error
+        except Exception:  # noqa: BLE001 - a bug costs this request its answer, not the client its connection
+            _log.exception("a request failed", type="message.send")
+            refusal = error("internal_error")
+        if refusal is None:
+            self._finish(request, {"status": "accepted", "client_msg_id": request.client_msg_id})
+        else:
+            self._finish(request, error=refusal)
+
+    async def _answer(self, request: Request) -> None:
+        match request:
+            case Sync():
+                await self._sync(request)
+            case Refresh():
+                self._refresh(request)
+            case SendMessage():
+                raise AssertionError("sends have tasks of their own")
+
+    async def _sync(self, request: Sync) -> None:
+        try:
+            after = Position.parse(request.after)
+        except ValueError as failure:
+            self._finish(request, error=error("bad_request", f"after: {failure}"))
+            return
+        try:
+            page = await sync_page(self._logs, self.user, after, request.limit)
+        except Transient:
+            self._finish(request, error=error("unavailable"))
+            return
+        if isinstance(page, str):
+            self._finish(
+                request, error=error("conflict", f"{page}: the log can not be read from there; load the state")
+            )
+        else:
+            self._finish(request, page)
+
+    def _refresh(self, request: Refresh) -> None:
+        try:
+            identity = self._tokens.verify(request.token)
+        except BadToken as failure:
+            self._finish(request, error=error(failure.code))
+            return
+        refusal = self.session.refreshed(identity, time.monotonic(), time.time_ns() // 1_000_000)
+        self._finish(request, {"token_expires_at": rfc3339(identity.expires_ms)}, error=refusal)
+
+    def _finish(self, request: Request, result: object = None, *, error: ErrorBody | None = None) -> None:
+        self.session.answer(request, None if error else result, error=error)
+        self._nudge()
+        self._room.set()
+
+    # The writer
+
+    async def _write(self) -> None:
+        try:
+            while not self._over:
+                if not await self._step():
+                    return
+        except Hangup:
+            pass
+        except Exception:  # noqa: BLE001 - a bug ends this connection, with a goodbye, and no other
+            _log.exception("a connection failed", user_id=self.user)
+            await self._line.goodbye(Goodbye(CLOSES["internal_error"]))
+        finally:
+            self._over = True
+            self._room.set()
+
+    async def _step(self) -> bool:
+        """Do one thing; False after the goodbye."""
+        session = self.session
+        match session.next():
+            case bytes() as frame:
+                session.writing(time.monotonic())
+                await self._line.send(frame)
+                session.written()
+                self._room.set()
+            case ReadPage(after, limit):
+                await self._page(after, limit)
+            case Look(position):
+                await self._look(position)
+            case Goodbye() as goodbye:
+                await self._line.goodbye(goodbye)
+                return False
+            case None:
+                self._wake.clear()
+                await self._wake.wait()
+        return True
+
+    async def _page(self, after: Position, limit: int) -> None:
+        try:
+            entries = await self._logs.read(self.user, after, limit)
+        except Transient:
+            await self._pause()
+        else:
+            self.session.delivery.page(entries)
+
+    async def _look(self, position: Position) -> None:
+        try:
+            outlook = await look(self._logs, self.user, position)
+        except Transient:
+            self.session.delivery.look_failed()
+            await self._pause()
+        else:
+            self.session.delivery.looked(outlook.head, outlook.reason)
+
+    async def _pause(self) -> None:
+        """Redis is away: wait, not all at the same time. The sweep ends connections for which it stays away (hole C17)."""
+        await asyncio.sleep(RETRY_SECONDS * (0.5 + random.random()))

@@ -1,0 +1,298 @@
+"""All connections of this process: welcome, rings, the sweep, the clock, the drain."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Iterable
+from uuid import UUID
+
+import structlog
+from starlette.websockets import WebSocket
+from uuid_utils import uuid7
+
+from backplane import telemetry
+from backplane.doorbells import Doorbells
+from backplane.errors import Transient
+from backplane.logs import Logs, parse_ring
+from backplane.settings import Settings
+from gateway.intake import Intake
+from gateway.socket.catchup import Outlook, look
+from gateway.socket.connection import Connection
+from gateway.socket.handshake import Refused, check_upgrade, chosen_protocol, first_frame
+from gateway.socket.line import Hangup, Line
+from gateway.socket.roster import Roster, Seat
+from gateway.socket.session import GRACE_SECONDS, Goodbye, Session
+from gateway.tokens import BadToken, Identity, Tokens
+from schemas.client_frames import MAX_FRAME_BYTES, Connect
+from schemas.entities import rfc3339
+from schemas.errors import CLOSES
+from schemas.ids import Position
+from schemas.server_frames import Connected, Limits, encode_frame, event_frame
+from schemas.text import MAX_TEXT
+
+SWEEP_CHUNK = 250
+SWEEP_RETRY_SECONDS = 2.0
+UNSWEPT_SECONDS = 30.0
+"""A user for whom the sweep got no answer this long is sent to another gateway (hole C17)."""
+RETRY_AFTER_MS = 2000
+
+_log = structlog.get_logger(__name__)
+
+
+class Hub:
+    """The socket side of a gateway.
+
+    Lifecycle: `attach` the doorbells whose callbacks are `on_ring` and `on_lost`, `start`, serve `endpoint`, `drain`.
+
+    Args:
+        unswept_seconds: how long the sweep may go unanswered.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        logs: Logs,
+        intake: Intake,
+        tokens: Tokens,
+        *,
+        unswept_seconds: float = UNSWEPT_SECONDS,
+    ) -> None:
+        self._settings, self._logs, self._intake, self._tokens = settings, logs, intake, tokens
+        self._unswept_seconds = unswept_seconds
+        self._doorbells: Doorbells | None = None
+        self._roster: Roster[Connection] = Roster(settings.names, self._subscribe, self._unsubscribe)
+        self._sweep_now = asyncio.Event()
+        self._left = asyncio.Event()
+        self._draining = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._roster)
+
+    def attach(self, doorbells: Doorbells) -> None:
+        """Give it the doorbells that ring `on_ring`."""
+        self._doorbells = doorbells
+
+    async def start(self) -> None:
+        """Start the clock and the sweep."""
+        self._tasks = [
+            asyncio.create_task(self._tick_forever(), name="socket clock"),
+            asyncio.create_task(self._sweep_forever(), name="socket sweep"),
+        ]
+
+    async def drain(self) -> None:
+        """Refuse new connections, send the others to another gateway, one by one, and stop.
+
+        The goodbyes are spread over `drain_seconds`, and each client is told a wait of its own, so that the next gateway
+        meets a stream of clients and not a wave.
+        """
+        self._draining = True
+        leaving = list(self._roster)
+        random.shuffle(leaving)
+        began, seconds = time.monotonic(), self._settings.drain_seconds
+        for index, connection in enumerate(leaving):
+            wait = began + seconds * index / len(leaving) - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            connection.dismiss(self._elsewhere())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * GRACE_SECONDS):
+                while len(self._roster):
+                    self._left.clear()
+                    await self._left.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Doorbells
+
+    def on_ring(self, channel: str, payload: bytes) -> None:
+        """A doorbell rang: the frame is made once and goes to every connection of the user."""
+        seat = self._roster.seat(channel)
+        if seat is None:
+            return
+        try:
+            ring = parse_ring(payload)
+        except ValueError:
+            ring = None
+        if ring is None:
+            for connection in seat.connections:
+                connection.doubt()
+            return
+        position, body = ring
+        frame = event_frame(position, body)
+        for connection in seat.connections:
+            connection.ring(position, frame)
+
+    def on_lost(self) -> None:
+        """Rings may have been missed: whoever's log has gone on catches up, which a sweep finds out in few calls."""
+        self._sweep_now.set()
+
+    async def _subscribe(self, channel: str) -> None:
+        assert self._doorbells is not None  # noqa: S101 - the composition root attaches before it serves
+        await self._doorbells.subscribe(channel)
+
+    async def _unsubscribe(self, channel: str) -> None:
+        assert self._doorbells is not None  # noqa: S101 - as above
+        await self._doorbells.unsubscribe(channel)
+
+    # A connection
+
+    async def endpoint(self, websocket: WebSocket) -> None:
+        """Serve one WebSocket, from its upgrade to its end."""
+        line = Line(websocket, buffer_bytes=self._settings.send_buffer_bytes)
+        with contextlib.suppress(Hangup):
+            await line.accept(chosen_protocol(websocket.scope["subprotocols"]))
+            try:
+                check_upgrade(
+                    offered=websocket.scope["subprotocols"],
+                    origins=websocket.headers.getlist("origin"),
+                    host=websocket.headers.get("host"),
+                    allowed_origins=self._settings.allowed_origins,
+                )
+                connect, asked, identity = await self._introduce(line)
+                await self._serve(line, connect, asked, identity)
+            except Refused as refused:
+                await line.goodbye(Goodbye(refused.row, refused.reason, refused.retry_after_ms))
+
+    async def _introduce(self, line: Line) -> tuple[Connect, Position | None, Identity]:
+        if self._draining:
+            raise self._refused_elsewhere()
+        try:
+            async with asyncio.timeout(self._settings.connect_seconds):
+                raw = await line.receive()
+        except TimeoutError:
+            raise Refused(CLOSES["connect_timeout"]) from None
+        connect, asked = first_frame(raw)
+        try:
+            return connect, asked, self._tokens.verify(connect.token)
+        except BadToken as failure:
+            raise Refused(CLOSES[failure.code]) from None
+
+    async def _serve(self, line: Line, connect: Connect, asked: Position | None, identity: Identity) -> None:
+        session = Session(
+            identity,
+            connect.client,
+            self._settings,
+            now=time.monotonic(),
+            now_ms=time.time_ns() // 1_000_000,
+            jitter=random.random,
+        )
+        connection = Connection(line, session, logs=self._logs, intake=self._intake, tokens=self._tokens)
+        user = identity.user_id
+        try:
+            seat = await self._roster.join(user, connection)
+        except Transient:
+            raise self._refused_elsewhere() from None
+        try:
+            self._replace(seat, connection)
+            # The doorbell is heard and held from here on, so nothing can fall between the log's head and what rings.
+            outlook = await look(self._logs, user, asked, max_entries=self._settings.resume_max_entries)
+            self._begin(session, connect, asked, outlook)
+            if self._draining:
+                connection.dismiss(self._elsewhere())
+            await connection.run()
+        except Transient:
+            raise self._refused_elsewhere() from None
+        finally:
+            await self._roster.leave(user, connection)
+            self._left.set()
+
+    def _begin(self, session: Session, connect: Connect, asked: Position | None, outlook: Outlook) -> None:
+        head, reason = outlook
+        telemetry.resumes.labels(reason or "recovered").inc()
+        session.delivery.put(
+            encode_frame(
+                Connected(
+                    connection_id=str(UUID(bytes=uuid7().bytes)),
+                    session_id=session.identity.session_id,
+                    user_id=session.identity.user_id,
+                    position=str(head.position),
+                    recovered=reason is None,
+                    resync=reason,
+                    heartbeat_interval_ms=int(self._settings.heartbeat_seconds * 1000),
+                    token_expires_at=rfc3339(session.identity.expires_ms),
+                    server_time=rfc3339(time.time_ns() // 1_000_000),
+                    limits=Limits(
+                        MAX_FRAME_BYTES, MAX_TEXT, self._settings.log_max_entries, self._settings.resume_max_entries
+                    ),
+                    # Only a changed epoch hits everybody at once.
+                    retry_after_ms=session.resync_wait_ms if reason == "epoch_changed" else 0,
+                    id=connect.id,
+                )
+            )
+        )
+        session.delivery.begin(head.position if asked is None or reason is not None else asked, head)
+
+    def _replace(self, seat: Seat[Connection], newcomer: Connection) -> None:
+        """The same running copy of a client has one connection: an older one is a half-open leftover."""
+        client = newcomer.session.client
+        if not (client.device_id and client.instance_id):
+            return
+        for connection in seat.connections:
+            other = connection.session.client
+            same = (other.device_id, other.instance_id) == (client.device_id, client.instance_id)
+            if same and connection is not newcomer:
+                connection.dismiss(Goodbye(CLOSES["replaced"]))
+
+    def _elsewhere(self) -> Goodbye:
+        return Goodbye(CLOSES["draining"], retry_after_ms=random.randrange(RETRY_AFTER_MS))
+
+    def _refused_elsewhere(self) -> Refused:
+        return Refused(CLOSES["draining"], retry_after_ms=random.randrange(RETRY_AFTER_MS))
+
+    # The clock
+
+    async def _tick_forever(self) -> None:
+        interval = min(1.0, self._settings.heartbeat_seconds / 4, self._settings.slow_consumer_seconds / 4)
+        while True:
+            await asyncio.sleep(interval)
+            now = time.monotonic()
+            live = catching_up = 0
+            for connection in self._roster:
+                connection.tick(now)
+                if connection.session.delivery.live:
+                    live += 1
+                else:
+                    catching_up += 1
+            telemetry.connections.labels("live").set(live)
+            telemetry.connections.labels("catching_up").set(catching_up)
+
+    # The sweep: a silent channel can not show a lost tail (hole C9)
+
+    async def _sweep_forever(self) -> None:
+        wait = self._settings.sweep_seconds
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait * random.uniform(0.9, 1.1)):
+                    await self._sweep_now.wait()
+            self._sweep_now.clear()
+            whole = True
+            for seats in self._roster.shards():
+                for start in range(0, len(seats), SWEEP_CHUNK):
+                    whole &= await self._sweep(seats[start : start + SWEEP_CHUNK])
+            wait = self._settings.sweep_seconds if whole else min(SWEEP_RETRY_SECONDS, self._settings.sweep_seconds)
+
+    async def _sweep(self, seats: list[Seat[Connection]]) -> bool:
+        began = time.monotonic()
+        try:
+            heads = await self._logs.heads([seat.user for seat in seats])
+        except Transient as failure:
+            _log.warning("the sweep got no answer", users=len(seats), error=str(failure))
+            self._count_unswept(seats, began)
+            return False
+        for seat, head in zip(seats, heads, strict=True):
+            seat.unswept_since = None
+            for connection in seat.connections:
+                connection.swept(head)
+        return True
+
+    def _count_unswept(self, seats: Iterable[Seat[Connection]], began: float) -> None:
+        now = time.monotonic()
+        for seat in seats:
+            if seat.unswept_since is None:
+                seat.unswept_since = began
+            if now - seat.unswept_since >= self._unswept_seconds:
+                for connection in seat.connections:
+                    connection.dismiss(self._elsewhere())
