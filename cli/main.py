@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version as version_of
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
@@ -60,7 +61,9 @@ class Nouns(click.Group):
         """Import one subcommand."""
         del ctx
         noun = NOUNS.get(cmd_name)
-        return import_module(noun.module).command if noun else None
+        if noun is None or find_spec(noun.module) is None:
+            return None
+        return import_module(noun.module).command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""

@@ -67,20 +67,30 @@ class Child:
             if self._closed:
                 return
             self._lines.clear()
-            self._process = await asyncio.create_subprocess_exec(
-                *self.spec.command,
-                cwd=self.spec.folder,
-                env={**os.environ, **self.spec.environ},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops in order.
-                start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),
-            )
-            self._group = self._process.pid
-            if (stdout := self._process.stdout) is not None:
-                self._reader = asyncio.create_task(self._read(stdout))
+            ours, theirs = os.pipe()
+            try:
+                await self._run(theirs)
+            except BaseException:
+                os.close(ours)
+                raise
+            finally:
+                os.close(theirs)
+            self._reader = asyncio.create_task(self._read(ours))
+
+    async def _run(self, output: int) -> None:
+        """Fork and exec. The pipe is ours: over asyncio's own, `wait` would wait for a grandchild that holds it open."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self.spec.command,
+            cwd=self.spec.folder,
+            env={**os.environ, **self.spec.environ},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops in order.
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),
+        )
+        self._group = self._process.pid
 
     async def wait_ready(self) -> None:
         """Wait until the process serves.
@@ -142,17 +152,24 @@ class Child:
         if self._process.returncode is not None:
             self._group = None  # from now on the number may become somebody else's
 
-    async def _read(self, stream: asyncio.StreamReader) -> None:
+    async def _read(self, pipe: int) -> None:
         """Show the output line by line; a line without end is cut, not collected."""
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(pipe, "rb", buffering=0)
+        )
         rest = b""
-        while chunk := await stream.read(65536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > MAX_LINE:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
-                self._show(line)
-        if rest:
-            self._show(rest)
+        try:
+            while chunk := await stream.read(65536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > MAX_LINE:
+                    lines, rest = [*lines, rest], b""
+                for line in lines:
+                    self._show(line)
+            if rest:
+                self._show(rest)
+        finally:
+            transport.close()
 
     def _show(self, raw: bytes) -> None:
         line = raw.decode(errors="replace").rstrip()

@@ -15,7 +15,7 @@ from typing import Final
 import click
 import orjson
 
-from backplane.settings import PREFIX, load_settings
+from backplane.settings import PREFIX, Settings, load_settings
 from backplane.store.mongo import Store
 from cli.failures import FAILED, Failure
 from cli.up import demo, ports, processes, report, services
@@ -111,13 +111,8 @@ async def _rise(options: Options, output: Output, folder: DataFolder, supervisor
     settings = load_settings(environ)  # all faults at once, before anything starts
     output.say(SELF, "starting Redis and MongoDB")
     await supervisor.start(*(service.spec for service in (redis, mongodb) if service.spec))
-    await services.check_given(os.environ | environ)
-    store = await Store.open(settings)
-    try:
-        for done in await store.migrate(settings.names):
-            output.say(SELF, done)
-    finally:
-        await store.close()
+    await services.check_given(os.environ, settings)
+    await _migrate(settings, output, verbose=options.verbose)
     floors = plan(options, environ, folder)
     for floor in floors:
         output.say(SELF, f"starting {', '.join(spec.name for spec in floor)}")
@@ -125,6 +120,19 @@ async def _rise(options: Options, output: Output, folder: DataFolder, supervisor
     write_private(folder.services_path, orjson.dumps(environ))
     people = await _demo(options, output, folder) if options.demo else []
     report.show(output, options, folder.path, report.started(options, (redis, mongodb), floors), people)
+
+
+async def _migrate(settings: Settings, output: Output, *, verbose: bool) -> None:
+    """What `headrace migrate` does."""
+    store = await Store.open(settings)
+    try:
+        steps = await store.migrate(settings.names)
+    finally:
+        await store.close()
+    if steps:
+        output.say(SELF, f"prepared the database in {len(steps)} steps")
+    for step in steps if verbose else ():
+        output.say(SELF, step)
 
 
 async def _demo(options: Options, output: Output, folder: DataFolder) -> list[tuple[str, ...]]:

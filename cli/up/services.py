@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from backplane.errors import Transient
 from backplane.redis import Redis
-from backplane.settings import PREFIX, load_settings
+from backplane.settings import PREFIX, Settings, load_settings
 from backplane.store import replica_set
 from backplane.store.mongo import Store
 from cli import embedded
@@ -123,13 +123,12 @@ def mongodb_answers(url: str, port: int, *, initiate: bool) -> Probe:
     return ready
 
 
-async def check_given(environ: Mapping[str, str]) -> None:
-    """Say which of the services that the settings name does not answer.
+async def check_given(environ: Mapping[str, str], settings: Settings) -> None:
+    """Say which of the services that the user's environment names does not answer.
 
     Raises:
         Unreachable: one does not.
     """
-    settings = load_settings(environ)
     if given(environ, REDIS_URL):
         redis = await Redis.open(settings)
         with _unreachable("Redis", REDIS_URL):
