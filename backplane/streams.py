@@ -5,26 +5,46 @@ which takes nothing (hole A4). Every function of a partition checks the token: a
 `settle` that raised `Unknown`, the owner takes a new token (`leases.acquire` again) before it reads its pending list.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-from backplane.redis import Redis
-from schemas.events import Event
+from backplane.errors import Transient, Unknown
+from backplane.redis import Redis, Word, fcall
+from schemas.events import Event, encode_header
 from schemas.ids import StreamId
-from schemas.names import Names
-from schemas.stages import Stage
+from schemas.names import CONSUMER, INTENT_FIELD, Names
+from schemas.stages import STAGES, Stage, groups_of
+
+PIPELINE_INTENTS: Final = 500
+"""Intents that one pipeline carries: enough to share its cost, few enough to answer the first soon."""
+MAX_BLOCK_MS: Final = 2000
+DEAD_ENTRIES: Final = 100_000
+CAUSE_SECONDS: Final = 30 * 86400
+"""How long a shard remembers for which run of a partition's server it took a new era."""
+
+_Waiting = tuple[int, bytes, asyncio.Future[StreamId]]
 
 
 class Intents:
-    """The gateway's end: appends that arrive while one is in flight go out together in the next pipeline (bounded)."""
+    """The gateway's end: appends that arrive while one is in flight go out together in the next pipeline (bounded).
+
+    One pipeline at a time, first come, first sent: what one connection says stays in the order in which it was said.
+    """
 
     def __init__(self, redis: Redis, *, limit: int) -> None:
-        raise NotImplementedError
+        self._redis, self._limit = redis, limit
+        self._streams = [redis.names.intents(partition) for partition in range(redis.names.partitions)]
+        self._waiting: list[_Waiting] = []
+        self._in_flight = 0
+        self._sender: asyncio.Task[None] | None = None
 
     @property
     def in_flight(self) -> int:
         """Intents accepted here and not yet answered by Redis."""
-        raise NotImplementedError
+        return self._in_flight
 
     async def append(self, partition: int, intent: bytes) -> StreamId:
         """Append one encoded intent to its partition's stream.
@@ -33,7 +53,45 @@ class Intents:
             Transient: Redis is away or `limit` intents are in flight: nothing was appended.
             Unknown: it may have been appended.
         """
-        raise NotImplementedError
+        if self._in_flight >= self._limit:
+            raise Transient(f"{self._limit} intents are in flight")
+        answer: asyncio.Future[StreamId] = asyncio.get_running_loop().create_future()
+        self._in_flight += 1
+        self._waiting.append((partition, intent, answer))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send(), name="intents")
+        return await answer
+
+    async def _send(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:PIPELINE_INTENTS], self._waiting[PIPELINE_INTENTS:]
+                await self._send_batch(batch)
+        finally:
+            self._sender = None
+
+    async def _send_batch(self, batch: list[_Waiting]) -> None:
+        commands = [("XADD", self._streams[partition], "*", INTENT_FIELD, intent) for partition, intent, _ in batch]
+        replies: Sequence[Any] = [Unknown("the process stopped before the answer")] * len(batch)
+        try:
+            replies = await self._redis.pipeline(commands, append=True)
+        except Exception as failure:  # noqa: BLE001  each waiting caller gets it
+            replies = [failure] * len(batch)
+            # What was not sent yet would only wait for the same failure: say at once that nothing was appended.
+            unsent, self._waiting = self._waiting, []
+            self._answer(unsent, [Transient("Redis is away")] * len(unsent))
+        finally:
+            self._answer(batch, replies)
+
+    def _answer(self, batch: Sequence[_Waiting], replies: Sequence[Any]) -> None:
+        self._in_flight -= len(batch)
+        for (_, _, answer), reply in zip(batch, replies, strict=True):
+            if answer.done():  # its caller was cancelled meanwhile
+                continue
+            if isinstance(reply, Exception):
+                answer.set_exception(type(reply)(*reply.args))  # its own: a raised exception collects tracebacks
+            else:
+                answer.set_result(StreamId.parse(reply))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +124,11 @@ class Partition:
     def __init__(self, redis: Redis, stage: Stage, partition: int, token: str) -> None:
         self.names: Names = redis.names
         self.stage, self.partition, self.token = stage, partition, token
-        raise NotImplementedError
+        self._redis = redis
+        self._stream = self.names.intents(partition) if stage.stream == "intents" else self.names.events(partition)
+        self._token_key = self.names.token(partition, stage.name)
+        self._attempts = self.names.attempts(partition, stage.name)
+        self._last: bytes | None = None  # what `fetch` has seen; before that, there may be anything
 
     async def pending(self, count: int) -> Fetched:
         """The first `count` entries that are taken and not acknowledged, oldest first: a predecessor's, or our own.
@@ -78,15 +140,22 @@ class Partition:
             Fenced: the token is not the newest.
             Transient: Redis is away.
         """
-        raise NotImplementedError
+        fetched, _ = await self._take(count, "0")
+        return fetched
 
     async def fetch(self, count: int) -> Fetched:
         """Take up to `count` new entries, in order. Raises as `pending`, and `Unknown`: take a new token first."""
-        raise NotImplementedError
+        fetched, self._last = await self._take(count, ">")
+        return fetched
 
     async def wait(self, block_ms: int) -> None:
         """Return when the stream may have something new, or after `block_ms` (≤ 2 000). Takes nothing."""
-        raise NotImplementedError
+        if self._last is None:
+            return
+        block_ms = max(1, min(block_ms, MAX_BLOCK_MS))  # BLOCK 0 is for ever
+        await self._redis.block(
+            "XREAD", "COUNT", 1, "BLOCK", block_ms, "STREAMS", self._stream, self._last, seconds=block_ms / 1000
+        )
 
     async def settle(self, done: Sequence[Settled], cursor: StreamId | None) -> int:
         """Acknowledge entries and add their events to `events:{p}`, in one atomic call, in the order given.
@@ -97,28 +166,94 @@ class Partition:
             Fenced: the token is not the newest; nothing was done.
             Unknown: it may have been done; take a new token before reading the pending list.
         """
-        raise NotImplementedError
+        args: list[Word] = [self.token, self.stage.name, "" if cursor is None else str(cursor)]
+        for settled in done:
+            args += [str(settled.id), len(settled.events), *_words(settled.events)]
+        keys = [
+            self._stream,
+            self._token_key,
+            self.names.events(self.partition),
+            self._attempts,
+            self.names.cursor(self.partition, self.stage.name),
+        ]
+        return await self._redis.call("settle", keys, args, append=True)
 
     async def bury(
         self, entry: Entry, *, error: str, first_ms: int, attempts: int, events: Sequence[Event] = ()
     ) -> None:
         """Move an entry to `dead` with its fields, stage, error and times, emit `events`, acknowledge: one call (hole A10)."""
-        raise NotImplementedError
+        args: list[Word] = [self.token, self.stage.name, str(entry.id), len(events), *_words(events)]
+        args += ["entry", str(entry.id), "stage", self.stage.name, "error", error]
+        args += ["attempts", attempts, "first_ms", first_ms]
+        for field, value in entry.fields.items():
+            args += [field, value]
+        keys = [
+            self._stream,
+            self._token_key,
+            self.names.events(self.partition),
+            self._attempts,
+            self.names.dead(self.partition),
+        ]
+        await self._redis.call("bury", keys, args, append=True)
 
     async def attempt(self, entry_id: StreamId) -> int:
         """Count one attempt at an entry before it is made, and return the count: a handler that kills the process counts too (B1)."""
-        raise NotImplementedError
+        keys = [self._token_key, self._attempts]
+        return await self._redis.call("attempt", keys, [self.token, str(entry_id)], append=True)
 
     async def forget_attempts(self, entry_ids: Sequence[StreamId]) -> None:
         """Clear the counts of entries that are done."""
-        raise NotImplementedError
+        if entry_ids:
+            await self._redis.command("HDEL", self._attempts, *map(str, entry_ids))
 
     async def trim(self, *, max_age_seconds: float, max_entries: int) -> int:
         """Cut this stage's stream to its window, never what a required group has not acknowledged; returns how many went (B14).
 
         Also cuts `dead` to 100 000 entries.
         """
-        raise NotImplementedError
+        required = [stage.name for stage in groups_of(self.stage.stream) if stage.required]
+        keys = [self._stream, self._token_key, self.names.dead(self.partition)]
+        args = [self.token, round(max_age_seconds * 1000), max_entries, DEAD_ENTRIES, *required]
+        return await self._redis.call("trim", keys, args)
+
+    async def _take(self, count: int, start: str) -> tuple[Fetched, bytes]:
+        tag = self.names.partition_tag(self.partition)
+        keys = [
+            self._stream,
+            self._token_key,
+            self.names.cursor(self.partition, self.stage.name),
+            self.names.run(tag),
+            self.names.era(tag),
+        ]
+        args = [self.token, self.stage.name, CONSUMER, count, start]
+        while True:
+            era, *answer = await self._redis.call("fetch", keys, args, append=True)
+            if era is not None:
+                break
+            await self._adopt(*answer)
+        entries, last = answer
+        return Fetched(era.decode(), [_entry(*raw) for raw in entries]), last
+
+    async def _adopt(self, run_id: bytes, era: bytes | None) -> None:
+        """All shards first, then this partition: killed between, its next owner does it again (hole A6)."""
+        if era is None or not self._redis.lossless:
+            tags = [self.names.shard_tag(shard) for shard in range(self.names.shards)]
+            await self._redis.all([_renew(self.names, tag, run_id.decode()) for tag in tags])
+        await self._redis.all([self._redis.adopt_partition(self.partition)])
+
+
+def _renew(names: Names, tag: str, run_id: str) -> Sequence[Word]:
+    keys = [names.run(tag), names.era(tag), f"{tag}cause:{run_id}"]
+    return fcall("renew", keys, [run_id, secrets.token_hex(8), CAUSE_SECONDS])
+
+
+def _entry(entry_id: bytes, fields: Sequence[bytes] | None) -> Entry:
+    pairs = iter(fields or ())
+    return Entry(StreamId.parse(entry_id), dict(zip(pairs, pairs, strict=True)))
+
+
+def _words(events: Iterable[Event]) -> list[Word]:
+    return [word for event in events for word in (encode_header(event.header), event.body)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +270,22 @@ class StageLag:
 
 async def lags(redis: Redis) -> list[StageLag]:
     """The lag of every stage in every partition, in pipelined calls; a stage whose group does not exist yet but has entries is unknown."""
-    raise NotImplementedError
+    asked = [(stage, partition) for stage in STAGES.values() for partition in range(redis.names.partitions)]
+    streams = {"intents": redis.names.intents, "events": redis.names.events}
+    replies = await redis.all([fcall("lag", [streams[stage.stream](at)], [stage.name]) for stage, at in asked])
+    return [
+        StageLag(stage.name, partition, _known(lag), pending, _known(oldest_ms))
+        for (stage, partition), (lag, pending, oldest_ms) in zip(asked, replies, strict=True)
+    ]
+
+
+def _known(number: int) -> int | None:
+    return None if number < 0 else number
 
 
 async def memory_ratio(redis: Redis) -> float:
     """used_memory / maxmemory of the fullest primary; 0.0 without a limit."""
-    raise NotImplementedError
+    text: str = (await redis.command("INFO", "memory")).decode()
+    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    limit = int(facts["maxmemory"])
+    return int(facts["used_memory"]) / limit if limit else 0.0
