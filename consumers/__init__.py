@@ -1,1 +1,27 @@
-"""To be written."""
+"""Workers: each owns some partitions for a stage, takes what is there, handles it, settles it.
+
+Read in this order::
+
+    __main__ ─▶ process ─▶ worker ─▶ tenure + runner ─▶ stages ─┬▶ persist ─▶ decide     intents ─▶ MongoDB, events
+                             │             │                    └▶ fanout ─▶ recipients  events  ─▶ user logs
+                             └▶ sharing    └▶ lanes, pace
+
+    __main__    `python -m consumers --stages persist,fanout`
+    process     the composition root: opens what is outside, runs one worker a stage, stops them
+    worker      one stage in this process: heartbeats, takes and gives back partitions, runs a tenure on each
+    sharing     how many partitions are mine: pure
+    tenure      one ownership under one token: kept alive beside the work, and dead by itself when not renewed
+    runner      one tenure's loop: pending first, then fetch → handle → settle; retries, isolation, dead-lettering
+    lanes       what was taken and is not settled, in order; entries that wait behind one that failed: pure
+    pace        batch size and back-off under trouble: pure
+    stages      what a stage is to the runner, and the table of how each is built
+    persist     intents: look up, decide, write, render; the shell
+    decide      intents: repeats first, then checks, then numbers; pure
+    verdicts    what its outcomes look like as events: pure
+    ledger      the counters and members of the conversations touched in a tenure
+    fanout      events: append to every recipient's log, shard by shard
+    recipients  who gets an event: a function of the event
+    cache       a bounded map that forgets what was used least recently
+
+A stage never acknowledges: the runner does, after the stage has answered for every entry.
+"""

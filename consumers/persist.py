@@ -1,0 +1,303 @@
+"""persist: intents become messages and conversations in MongoDB, and events. The shell around `decide`.
+
+Each batch writes in one order, and a crash after any step leaves something that the next owner continues from::
+
+    look up ─▶ decide ─▶ conversations ─▶ messages, in order ─▶ counters ─▶ (the runner settles: events + acknowledgement)
+
+The numbers in `conversations` are raised after the messages they count: everything up to `last_seq` is stored without a gap,
+and whoever reads changes up to `conversations.rev` misses none (hole C7).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from time import time
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from backplane import telemetry
+from backplane.errors import Transient, Unknown
+from backplane.store.conversations import Counters, StoredConversation, StoredMember
+from backplane.store.messages import StoredMessage
+from backplane.streams import Entry, Settled
+from consumers.decide import Outcome, Plan, Rejected, Repeated, decide, message_ids
+from consumers.ledger import Ledger, State, first_touch
+from consumers.pace import Pace
+from consumers.stages import Claim, Work
+from consumers.verdicts import event_of, message_created, message_voided, rejection, salvaged_rejection
+from schemas.events import Event, make_answer
+from schemas.ids import ConversationId, MessageId, StreamId
+from schemas.intents import Intent, SendMessage, decode_intent
+from schemas.names import INTENT_FIELD, Names
+
+R = TypeVar("R")
+
+_LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999: what `rfc3339` can say."""
+_ROUNDS = 10
+_LOADS_AT_ONCE = 20
+
+
+class MessageStore(Protocol):
+    """What persist needs of `backplane.store.messages.Messages`."""
+
+    async def find(self, ids: Sequence[MessageId]) -> dict[MessageId, StoredMessage]:
+        """Those that exist."""
+        ...
+
+    async def insert(self, documents: Sequence[StoredMessage]) -> int:
+        """In order, up to the first that is refused; returns how many went in."""
+        ...
+
+    async def tail(self, conversation_id: ConversationId, after_seq: int) -> list[StoredMessage]:
+        """All above a number, ascending."""
+        ...
+
+
+class ConversationStore(Protocol):
+    """What persist needs of `backplane.store.conversations.Conversations`."""
+
+    async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
+        """Those that exist."""
+        ...
+
+    async def members(self, ids: Sequence[ConversationId]) -> dict[ConversationId, list[StoredMember]]:
+        """All members, those who left too."""
+        ...
+
+    async def create(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> StoredConversation:
+        """Write unless it exists; returns what is stored."""
+        ...
+
+    async def raise_counters(self, counters: Sequence[Counters]) -> None:
+        """Raise the numbers where they are lower."""
+        ...
+
+
+class Persist:
+    """The stage for one tenure of one partition.
+
+    Args:
+        names: of the deployment.
+        partition: the intents of other partitions' conversations are refused: they would have two owners.
+        claim: the tenure.
+        messages: where messages are stored.
+        conversations: where conversations are stored.
+        ring: tells a REST call that waits, by its channel; at most once.
+        member_limit: members of one conversation.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        partition: int,
+        claim: Claim,
+        *,
+        messages: MessageStore,
+        conversations: ConversationStore,
+        ring: Callable[[str, bytes], Awaitable[object]],
+        member_limit: int,
+    ) -> None:
+        self._names, self._partition, self._claim = names, partition, claim
+        self._messages, self._conversations, self._ring = messages, conversations, ring
+        self._member_limit = member_limit
+        self._ledger = Ledger()
+        self._announcements: dict[StreamId, tuple[Intent, Event]] = {}
+        self._raise_later: dict[ConversationId, State] = {}
+
+    def decode(self, entry: Entry) -> Intent:
+        """Read an intent. Raises `ValueError` also for one that can never be handled here."""
+        intent = decode_intent(entry.fields.get(INTENT_FIELD, b""))
+        if self._names.partition_of(intent.conversation_id) != self._partition:
+            raise ValueError(f"conversation {intent.conversation_id} belongs to another partition")
+        if not 0 <= intent.at_ms <= _LATEST_MS:
+            raise ValueError(f"at_ms is no time: {intent.at_ms}")
+        return intent
+
+    def lane(self, item: Intent) -> ConversationId:
+        """Intents of one conversation keep their order (hole C16)."""
+        return item.conversation_id
+
+    async def handle(self, era: str, works: Sequence[Work[Intent]]) -> list[Settled]:
+        """Store what is new, and say what everybody, or the sender alone, is to hear of each intent."""
+        del era
+        intents = [work.item for work in works]
+        touched = {intent.conversation_id for intent in intents}
+        try:
+            plan = await self._store(intents, touched)
+        except BaseException:
+            # What was written is not known here: the numbers are read again before the next one is given.
+            self._ledger.forget(touched)
+            raise
+        return self._render(works, plan)
+
+    async def give_up(self, entry: Entry, item: Intent | None) -> Sequence[Event]:
+        """Refuse with `internal_error`; but what is stored after all is announced, because a refused message is never stored."""
+        now_ms = _now_ms()
+        if item is None:
+            event = salvaged_rejection(entry.fields.get(INTENT_FIELD, b""), now_ms)
+            return [] if event is None else [event]
+        event = None
+        if isinstance(item, SendMessage):
+            found = await self._messages.find(message_ids([item]))
+            if message := next(iter(found.values()), None):
+                to = None if message.intent_id == item.intent_id else item.actor_id
+                event = message_created(message, item.at_ms, now_ms, again_to=to)
+        event = event or rejection(item, "internal_error", now_ms)
+        self._announcements[entry.id] = (item, event)
+        return [event]
+
+    async def after(self, done: Sequence[Settled]) -> None:
+        """Answer REST calls that wait (hole C2), and raise the counters that had to come after the settle."""
+        now_ms = _now_ms()
+        answers: list[Awaitable[object]] = []
+        for settled in done:
+            announcement = self._announcements.pop(settled.id, None)
+            if announcement is None:
+                continue
+            intent, event = announcement
+            if event.header.event == "message.created":
+                telemetry.message_seconds.labels("stored").observe(max(0, now_ms - intent.at_ms) / 1000)
+            if intent.answer is not None:
+                answers.append(self._ring(intent.answer, make_answer(intent.intent_id, event)))
+        if answers:
+            await asyncio.gather(*answers, return_exceptions=True)
+        if self._raise_later:
+            later, self._raise_later = self._raise_later, {}
+            await self._raise(later)
+
+    # Storing
+
+    async def _store(self, intents: Sequence[Intent], touched: Iterable[ConversationId]) -> Plan:
+        for _ in range(_ROUNDS):
+            found, states = await asyncio.gather(self._find(intents), self._states(touched))
+            plan = decide(intents, states, found, member_limit=self._member_limit, now_ms=_now_ms())
+            if await self._write(plan):
+                return plan
+            # A number or an id was taken by somebody else: a predecessor's late write, or we are the late one. What of this plan
+            # was stored is definite, so deciding again finds it as a repeat and goes on with the rest (holes C4, C6).
+            self._ledger.forget(touched)
+            await self._claim.confirm()
+        raise Transient("the numbers are taken by somebody else, again and again")
+
+    async def _find(self, intents: Sequence[Intent]) -> dict[MessageId, StoredMessage]:
+        ids = message_ids(intents)
+        return await self._messages.find(ids) if ids else {}
+
+    async def _states(self, touched: Iterable[ConversationId]) -> dict[ConversationId, State]:
+        known = self._ledger.get(touched)
+        unknown = [conversation_id for conversation_id in touched if conversation_id not in known]
+        for start in range(0, len(unknown), _LOADS_AT_ONCE):
+            known |= await self._load(unknown[start : start + _LOADS_AT_ONCE])
+        return known
+
+    async def _load(self, ids: Sequence[ConversationId]) -> dict[ConversationId, State]:
+        stored = await self._conversations.find(ids)
+        if not stored:
+            return {}
+        members, tails = await asyncio.gather(
+            self._conversations.members(list(stored)),
+            asyncio.gather(*(self._messages.tail(key, found.last_seq) for key, found in stored.items())),
+        )
+        return {
+            conversation_id: first_touch(found, members.get(conversation_id, []), tail)
+            for (conversation_id, found), tail in zip(stored.items(), tails, strict=True)
+        }
+
+    async def _write(self, plan: Plan) -> bool:
+        """Write a plan in its order; False if something that it did not know of is in the way."""
+        for conversation, members in plan.conversations:
+            stored = await self._definitely(partial(self._conversations.create, conversation, members))
+            if stored.intent_id != conversation.intent_id:
+                return False
+        if not await self._insert(plan.messages):
+            return False
+        # A void's event belongs to no intent: were its number raised before the settle, a crash in between would lose the event,
+        # because the next owner looks for voids above `last_seq` only.
+        later = {key: state for key, state in plan.states.items() if key in plan.voids}
+        await self._raise({key: state for key, state in plan.states.items() if key not in later})
+        self._ledger.put(later.values())
+        self._raise_later |= later
+        return True
+
+    async def _insert(self, documents: Sequence[StoredMessage]) -> bool:
+        rest: list[StoredMessage] = list(documents)
+        while rest:
+            inserted: int = await self._definitely(partial(self._messages.insert, rest))
+            rest = rest[inserted:]
+            if rest:
+                stored = await self._messages.find([message.message_id for message in rest])
+                if not _same(stored.get(rest[0].message_id), rest[0]):
+                    return False
+                rest = [message for message in rest if not _same(stored.get(message.message_id), message)]
+        return True
+
+    async def _raise(self, states: dict[ConversationId, State]) -> None:
+        if counters := [_counters(state) for state in states.values() if state.rev > state.raised_rev]:
+            await self._definitely(partial(self._conversations.raise_counters, counters))
+        self._ledger.put(_raised(state) for state in states.values())
+
+    async def _definitely(self, write: Callable[[], Awaitable[R]]) -> R:
+        """Make a write whose outcome was unknown again, identically, until it is known or the tenure is over.
+
+        To decide anew meanwhile could reject what is being stored (hole C6). A lease outlives MongoDB's own limit, so that a
+        write left open here is over before the next owner decides.
+        """
+        pace = Pace(1)
+        is_open = False
+        while True:
+            try:
+                return await write()
+            except Transient as failure:
+                is_open = is_open or isinstance(failure, Unknown)
+                self._claim.trouble()
+                if not is_open:
+                    raise
+                if not self._claim.alive:
+                    raise Unknown("the tenure ended before the outcome of a write was known") from failure
+            await self._claim.pause(pace.slower())
+
+    # Telling
+
+    def _render(self, works: Sequence[Work[Intent]], plan: Plan) -> list[Settled]:
+        now_ms = _now_ms()
+        voids = dict(plan.voids)
+        settled: list[Settled] = []
+        for work, outcome in zip(works, plan.outcomes, strict=True):
+            conversation_id = work.item.conversation_id
+            event = event_of(outcome, work.item, plan.states.get(conversation_id), now_ms)
+            before = [message_voided(void, now_ms) for void in voids.pop(conversation_id, ())]
+            settled.append(Settled(work.entry.id, (*before, event)))
+            self._announcements[work.entry.id] = (work.item, event)
+            _count(outcome)
+        return settled
+
+
+def _same(stored: StoredMessage | None, ours: StoredMessage) -> bool:
+    """Whether a document is the one that we wrote: this very intent under this very number."""
+    return stored is not None and (stored.intent_id, stored.seq, stored.rev) == (ours.intent_id, ours.seq, ours.rev)
+
+
+def _counters(state: State) -> Counters:
+    return Counters(
+        conversation_id=state.conversation.conversation_id,
+        rev=state.rev,
+        last_seq=state.seq,
+        last_message_id=state.last_message_id,
+    )
+
+
+def _raised(state: State) -> State:
+    return state if state.raised_rev == state.rev else msgspec.structs.replace(state, raised_rev=state.rev)
+
+
+def _count(outcome: Outcome) -> None:
+    if isinstance(outcome, Repeated):
+        telemetry.duplicates.labels("resent").inc()
+    elif not isinstance(outcome, Rejected) and outcome.again:
+        telemetry.duplicates.labels("redelivered").inc()
+
+
+def _now_ms() -> int:
+    return int(time() * 1000)

@@ -1,0 +1,107 @@
+"""The composition root: opens what is outside, runs one worker a stage, and stops them in order."""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+from prometheus_client import start_http_server
+
+from backplane import doorbells
+from backplane.errors import Transient
+from backplane.layout import check_layout
+from backplane.leases import Leases
+from backplane.logs import Logs
+from backplane.redis import Redis
+from backplane.settings import Settings
+from backplane.store.mongo import Store
+from backplane.streams import Partition
+from consumers.fanout import Fanout
+from consumers.pace import Pace
+from consumers.persist import Persist
+from consumers.runner import Runner
+from consumers.tenure import Tenure
+from consumers.worker import Runs, Worker
+from schemas.stages import STAGES, StageName
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings, stages: Sequence[StageName], stop: asyncio.Event) -> None:
+    """Run the workers of these stages until `stop` is set.
+
+    Raises:
+        LayoutMismatch: the database is not migrated, or belongs to another layout.
+    """
+    # Start: what is outside first; a serving process changes nothing in the database, it only checks.
+    store = await Store.open(settings)
+    redis = await Redis.open(settings)
+    server = start_http_server(settings.metrics_port, addr=settings.internal_host) if settings.metrics_port else None
+    try:
+        await _check(redis, store, settings, stop)
+        log.info("consumers are up", stages=list(stages))
+        async with asyncio.TaskGroup() as workers:
+            for stage in stages:
+                workers.create_task(make_worker(stage, settings, redis, store).run(stop))
+    finally:
+        # Stop: the workers are done; nothing of theirs is in flight.
+        if server:
+            server[0].shutdown()
+        await redis.close()
+        await store.close()
+
+
+def make_worker(stage: StageName, settings: Settings, redis: Redis, store: Store) -> Worker:
+    """One stage's worker, with an id of its own."""
+    worker_id = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    leases = Leases(redis, STAGES[stage], worker_id, lease_ms=int(settings.lease_seconds * 1000))
+
+    def build(tenure: Tenure) -> tuple[Partition, Runs]:
+        partition = Partition(redis, STAGES[stage], tenure.partition, tenure.token)
+        match stage:
+            case "persist":
+                return partition, Runner(partition, tenure, _persist(settings, redis, store, tenure), settings)
+            case "fanout":
+                return partition, Runner(partition, tenure, _fanout(settings, redis, store, tenure), settings)
+
+    return Worker(stage, worker_id, leases, settings, build)
+
+
+def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> Persist:
+    return Persist(
+        settings.names,
+        tenure.partition,
+        tenure,
+        messages=store.messages,
+        conversations=store.conversations,
+        ring=partial(doorbells.ring, redis),
+        member_limit=settings.member_limit,
+    )
+
+
+def _fanout(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> Fanout:
+    return Fanout(
+        settings.names,
+        tenure.partition,
+        tenure,
+        logs=Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds),
+        conversations=store.conversations,
+        skip_seconds=settings.shard_skip_seconds,
+    )
+
+
+async def _check(redis: Redis, store: Store, settings: Settings, stop: asyncio.Event) -> None:
+    """Check the layout; what is away is waited for."""
+    pace = Pace(1)
+    while not stop.is_set():
+        try:
+            await check_layout(redis, store, settings.names)
+        except Transient as failure:
+            log.warning("waiting for Redis and MongoDB", error=str(failure))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pace.slower())
+        else:
+            return

@@ -1,0 +1,39 @@
+"""How many partitions are mine: every worker computes the same even division from the same picture. Pure.
+
+With P partitions and W workers each has P // W, and P mod W of them one more. Whoever has too much gives back; whoever has
+too little takes what is free. Nobody is told what to do, and a wrong picture costs only a later round.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one worker does in one round: give these back, try to take these, in this order."""
+
+    give: list[int]
+    take: list[int]
+
+
+def share(me: str, partitions: int, workers: int, owners: Mapping[int, str]) -> Share:
+    """Divide `partitions` among `workers` live ones, given who holds what now.
+
+    Two workers may both think that they are among those with one more; the extra ones, by name, give theirs back next round.
+    """
+    floor, extras = divmod(partitions, max(workers, 1))
+    held = Counter(owners.values())
+    mine = sorted(partition for partition, owner in owners.items() if owner == me)
+    heavy = sorted(worker for worker, count in held.items() if count > floor)
+    others_heavy = sum(worker != me for worker in heavy)
+    mine_is_extra = me in heavy[:extras] if me in heavy else others_heavy < extras
+    quota = floor + mine_is_extra
+    free = in_my_order(me, [partition for partition in range(partitions) if partition not in owners])
+    return Share(give=mine[quota:], take=free[: max(0, quota - len(mine))])
+
+
+def in_my_order(me: str, partitions: Collection[int]) -> list[int]:
+    """The partitions in an order of this worker's own, so that workers that start together seldom bid for the same."""
+    return sorted(partitions, key=lambda partition: zlib.crc32(f"{me}:{partition}".encode()))
