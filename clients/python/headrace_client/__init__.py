@@ -1,1 +1,58 @@
-"""The Python SDK of Headrace."""
+"""The Python SDK of Headrace: send without losing, receive without gaps.
+
+    async with Client("http://127.0.0.1:8000", token=api.token, store="me.db") as client:
+        client.send(conversation_id, "hello")
+        async for event in client.events():
+            ...
+
+In reading order::
+
+    client ──frames──▶ core ──effects──▶ client      client is I/O alone, core decides and does none
+                        ├── outbox                    what waits to be stored
+                        └── inbox                     what arrives: order, gaps, repeats
+
+    entities, events, sending    what a program sees
+    wire                frames and positions
+    effects             what the core asks for
+    backoff             how long to wait
+    store               what survives a restart (SQLite)
+    http, rest          the REST API
+    errors              what can go wrong
+"""
+
+from headrace_client.client import Client, Stats
+from headrace_client.core import Link
+from headrace_client.entities import Conversation, Member, Message, Rejection, State, Unknown, User, Voided
+from headrace_client.errors import ApiError, HeadraceError, OutboxFull, Rejected, Stopped, Unreachable
+from headrace_client.events import AnyEvent, Ephemeral, Event, Resynced
+from headrace_client.rest import Api, Session
+from headrace_client.sending import Sending
+from headrace_client.store import StoreInUse
+
+__all__ = [
+    "AnyEvent",
+    "Api",
+    "ApiError",
+    "Client",
+    "Conversation",
+    "Ephemeral",
+    "Event",
+    "HeadraceError",
+    "Link",
+    "Member",
+    "Message",
+    "OutboxFull",
+    "Rejected",
+    "Rejection",
+    "Resynced",
+    "Sending",
+    "Session",
+    "State",
+    "Stats",
+    "Stopped",
+    "StoreInUse",
+    "Unknown",
+    "Unreachable",
+    "User",
+    "Voided",
+]

@@ -1,0 +1,132 @@
+"""What the server tells about: messages, conversations, people. The same shapes in events and in REST answers.
+
+Unknown fields are ignored, missing ones have defaults: the wire grows by addition.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What a message says."""
+
+    text: str
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A file that belongs to a message; it can be loaded once `status` is `clean`."""
+
+    attachment_id: str
+    name: str = ""
+    content_type: str = ""
+    size: int = 0
+    status: str = "pending"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message. `seq` is its place in the conversation, `rev` tells which of two copies is newer. No content: deleted."""
+
+    message_id: str
+    conversation_id: str
+    seq: int
+    rev: int
+    sender_id: str | None
+    client_msg_id: str | None = None
+    content: Content | None = None
+    attachments: tuple[Attachment, ...] = ()
+    reply_to: str | None = None
+    thread_root_id: str | None = None
+    mentions: tuple[str, ...] = ()
+    reactions: dict[str, tuple[str, ...]] = {}
+    created_at: str = ""
+    edited_at: str | None = None
+    deleted_at: str | None = None
+    duplicate: bool = False
+
+    @property
+    def text(self) -> str:
+        """Its text; empty if it was deleted."""
+        return self.content.text if self.content else ""
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A person in a conversation, and how far they have received and read."""
+
+    user_id: str
+    role: str = "member"
+    joined_rev: int = 0
+    delivered_seq: int = 0
+    read_seq: int = 0
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A conversation as one of its members sees it; `messages` (the newest, oldest first) only in a `State`."""
+
+    conversation_id: str
+    kind: str
+    title: str | None = None
+    rev: int = 0
+    last_seq: int = 0
+    created_by: str | None = None
+    created_at: str = ""
+    members: tuple[Member, ...] = ()
+    last_message: Message | None = None
+    unread_count: int = 0
+    read_seq: int = 0
+    messages: tuple[Message, ...] = ()
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person."""
+
+    user_id: str
+    username: str
+    display_name: str = ""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a client needs to begin: taken at `position`, from where events go on."""
+
+    position: str
+    user: User
+    conversations: tuple[Conversation, ...] = ()
+    next_cursor: str | None = None
+
+
+def newest_messages(state: State) -> Iterator[Message]:
+    """The messages that a state brings along."""
+    for conversation in state.conversations:
+        yield from conversation.messages or filter(None, (conversation.last_message,))
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """An error as the wire has it."""
+
+    code: str
+    message: str = ""
+    temporary: bool = False
+    retry_after_ms: int | None = None
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """A request of ours that was refused after it had been accepted."""
+
+    conversation_id: str
+    error: ErrorBody
+    client_msg_id: str | None = None
+    client_op_id: str | None = None
+
+
+class Voided(msgspec.Struct, frozen=True):
+    """This number of the conversation holds no message, and never will."""
+
+    conversation_id: str
+    seq: int
+    rev: int
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """The data of an event that this version does not know: its JSON."""
+
+    json: bytes

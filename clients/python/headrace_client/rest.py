@@ -1,0 +1,208 @@
+"""The REST side: accounts, conversations, history; and the state that a resync begins from.
+
+`Api.token` is what a `Client` wants as its token: it signs in again by itself while the refresh token lives.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from headrace_client import http
+from headrace_client.entities import Conversation, Message, State, User
+from headrace_client.errors import ApiError, Unreachable
+
+T = TypeVar("T")
+
+EARLY_S = 90.0
+"""A token that ends sooner is replaced: the server warns 60 s ahead."""
+MAX_PAGES = 1000
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of signing in."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str | None = None
+    session_id: str = ""
+    user: User | None = None
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A page of a list; `next_cursor` is null on the last one."""
+
+    items: tuple[T, ...] = ()
+    next_cursor: str | None = None
+
+
+class Api:
+    """One user's view of the REST API. Every call may raise `ApiError` (refused) or `Unreachable` (unknown)."""
+
+    def __init__(self, url: str, session: Session | None = None) -> None:
+        self.address = http.Address.parse(url)
+        self._session = session
+        self._expires_at = time.monotonic() + session.expires_in if session else 0.0
+        self._refreshing = asyncio.Lock()
+
+    @property
+    def session(self) -> Session | None:
+        """What we are signed in with; keep its refresh token to sign in later without a password."""
+        return self._session
+
+    async def register(self, username: str, password: str, display_name: str | None = None) -> Session:
+        """Make an account and sign in."""
+        body = {"username": username, "password": password, "display_name": display_name}
+        return self._signed_in(await self._post("/api/auth/register", _given(body), signed=False))
+
+    async def login(self, username: str, password: str, device: str | None = None) -> Session:
+        """Sign in."""
+        body = {"username": username, "password": password, "device": device}
+        return self._signed_in(await self._post("/api/auth/login", _given(body), signed=False))
+
+    async def refresh(self) -> Session:
+        """A new pair of tokens. The old refresh token is spent."""
+        if self._session is None or self._session.refresh_token is None:
+            raise ApiError(401, "authentication_failed", "not signed in")
+        return self._signed_in(
+            await self._post("/api/auth/refresh", {"refresh_token": self._session.refresh_token}, signed=False)
+        )
+
+    async def logout(self, *, everywhere: bool = False) -> None:
+        """End the session; its sockets close."""
+        await self._post("/api/auth/logout", {"everywhere": everywhere})
+        self._session = None
+
+    async def token(self) -> str:
+        """An access token that lives for a while yet. One refresh at a time: a refresh token works once."""
+        async with self._refreshing:
+            session = self._session
+            if session is None or time.monotonic() > self._expires_at - min(EARLY_S, session.expires_in / 2):
+                session = await self.refresh()
+            return session.access_token
+
+    async def me(self) -> User:
+        """Who we are."""
+        return msgspec.json.decode(await self._get("/api/me"), type=User)
+
+    async def user(self, user_id: str) -> User:
+        """One person."""
+        return msgspec.json.decode(await self._get(f"/api/users/{quote(user_id, safe='')}"), type=User)
+
+    async def users(self, query: str) -> tuple[User, ...]:
+        """People whose name begins like this."""
+        return msgspec.json.decode(await self._get("/api/users", query=query), type=Page[User]).items
+
+    async def conversations(self) -> tuple[Conversation, ...]:
+        """All of ours."""
+        found: list[Conversation] = []
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = msgspec.json.decode(await self._get("/api/conversations", cursor=cursor), type=Page[Conversation])
+            found += page.items
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return tuple(found)
+
+    async def conversation(self, conversation_id: str) -> Conversation:
+        """One of ours."""
+        return msgspec.json.decode(
+            await self._get(f"/api/conversations/{quote(conversation_id, safe='')}"), type=Conversation
+        )
+
+    async def create(
+        self, kind: str, member_ids: Sequence[str], title: str | None = None, *, key: str | None = None
+    ) -> Conversation:
+        """A new conversation, or the same again for the same `key`; a direct one with the same person is always the same."""
+        body = _given({"kind": kind, "member_ids": list(member_ids), "title": title})
+        raw = await self._post("/api/conversations", body, key=key or str(uuid.uuid4()))
+        try:
+            return msgspec.json.decode(raw, type=Conversation)
+        except msgspec.ValidationError:
+            raise Unreachable(
+                "the conversation was accepted, but is not stored yet; ask again with the same key"
+            ) from None
+
+    async def messages(
+        self, conversation_id: str, *, before_seq: int | None = None, after_seq: int | None = None, limit: int = 50
+    ) -> tuple[Message, ...]:
+        """A page of history, lowest `seq` first: the newest, or those before or after a number."""
+        path = f"/api/conversations/{quote(conversation_id, safe='')}/messages"
+        raw = await self._get(path, before_seq=before_seq, after_seq=after_seq, limit=limit)
+        return tuple(sorted(msgspec.json.decode(raw, type=Page[Message]).items, key=lambda message: message.seq))
+
+    async def send(self, conversation_id: str, text: str, *, client_msg_id: str | None = None) -> Message | None:
+        """Send one message without a socket. None: accepted, but not stored within the server's patience."""
+        body = {
+            "conversation_id": conversation_id,
+            "client_msg_id": client_msg_id or str(uuid.uuid4()),
+            "content": {"text": text},
+        }
+        raw = await self._post("/api/messages", body)
+        try:
+            return msgspec.json.decode(raw, type=Message)
+        except msgspec.ValidationError:
+            return None
+
+    async def sync(self) -> State:
+        """The whole state, as of the position of its first page."""
+        return await load_state(self.address, await self.token())
+
+    async def _get(self, path: str, **query: str | int | None) -> bytes:
+        given = urlencode({name: value for name, value in query.items() if value is not None})
+        return await self._signed("GET", f"{path}?{given}" if given else path)
+
+    async def _post(self, path: str, body: object, *, key: str | None = None, signed: bool = True) -> bytes:
+        headers = {"Idempotency-Key": key} if key else None
+        if signed:
+            return await self._signed("POST", path, body, headers)
+        return (await http.request(self.address, "POST", path, body=body, headers=headers))[1]
+
+    async def _signed(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> bytes:
+        token = await self.token()
+        return (await http.request(self.address, method, path, token=token, body=body, headers=headers))[1]
+
+    def _signed_in(self, raw: bytes) -> Session:
+        session = msgspec.json.decode(raw, type=Session)
+        if session.user is None and self._session is not None:
+            session = msgspec.structs.replace(session, user=self._session.user)
+        self._session, self._expires_at = session, time.monotonic() + session.expires_in
+        return session
+
+
+async def load_state(address: http.Address, token: str) -> State:
+    """`GET /api/sync`, all its pages: the position is the first page's, so nothing after it can be missed.
+
+    Raises:
+        ApiError: it was refused.
+        Unreachable: no answer, or one that is no state.
+    """
+    state = await _state_page(address, token, None)
+    conversations, cursor = list(state.conversations), state.next_cursor
+    for _ in range(MAX_PAGES):
+        if cursor is None:
+            break
+        page = await _state_page(address, token, cursor)
+        conversations += page.conversations
+        cursor = page.next_cursor
+    return msgspec.structs.replace(state, conversations=tuple(conversations), next_cursor=None)
+
+
+async def _state_page(address: http.Address, token: str, cursor: str | None) -> State:
+    path = "/api/sync" if cursor is None else f"/api/sync?{urlencode({'cursor': cursor})}"
+    _, raw = await http.request(address, "GET", path, token=token)
+    try:
+        return msgspec.json.decode(raw, type=State)
+    except msgspec.DecodeError as failure:
+        raise Unreachable(f"/api/sync answered something else than a state: {failure}") from None
+
+
+def _given(body: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in body.items() if value is not None}
