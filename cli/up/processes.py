@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from backplane.settings import PREFIX
+from backplane.errors import Transient
+from backplane.leases import Leases
+from backplane.redis import Redis
+from backplane.settings import PREFIX, load_settings
 from cli.up.child import Probe, Spec
 from cli.up.folder import DataFolder
 from cli.up.ports import LOCALHOST
@@ -77,13 +80,29 @@ def _consumers(number: int, environ: Mapping[str, str], folder: DataFolder) -> S
         name=f"consumers-{number}",
         command=(sys.executable, "-P", "-m", "consumers", "--stages", ",".join(STAGES)),
         folder=folder.path,
-        ready=_at_work,
+        ready=partitions_owned(environ),
         environ=environ,
     )
 
 
-async def _at_work() -> bool:
-    return True
+def partitions_owned(environ: Mapping[str, str]) -> Probe:
+    """Whether every partition has an owner for every stage: from then on what is accepted is worked on."""
+
+    async def ready() -> bool:
+        settings = load_settings(environ)
+        redis = await Redis.open(settings)
+        try:
+            for stage in STAGES.values():
+                leases = Leases(redis, stage, worker_id="", lease_ms=0)  # looks, takes nothing
+                if len(await leases.owners()) < settings.partitions:
+                    return False
+        except Transient:
+            return False
+        finally:
+            await redis.close()
+        return True
+
+    return ready
 
 
 def http_answers(port: int, path: str) -> Probe:
