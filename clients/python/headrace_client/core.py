@@ -220,12 +220,10 @@ class Core:
 
     def tick(self, now: float) -> list[Effect]:
         """Time passed: carry out what `wake_at` promised."""
-        if self.link is not Link.DISCONNECTED and now >= self._dead_at:
-            self._dead_at = NEVER
-            self._out.append(Hang("the server is silent"))
-        if now >= self._mend_dead_at:
-            self._mend_dead_at = NEVER
-            self._out.append(Hang("no answer to sync"))
+        if self.link is not Link.DISCONNECTED and now >= min(self._dead_at, self._mend_dead_at):
+            why = "the server is silent" if now >= self._dead_at else "no answer to sync"
+            self._dead_at = self._mend_dead_at = NEVER
+            return [Hang(why)]
         if now >= self._load_at and self.link is Link.CONNECTED:
             self._load_at = NEVER
             self._out.append(Load(self._load_number))
