@@ -1,0 +1,249 @@
+"""A tiny model of what persist stands on: one stream with its pending list, and a database with its unique indexes.
+
+It can end the process after any write, lose a reply, or let a write land late, after the next owner has begun. The same shell
+that runs on MongoDB runs on it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from backplane.errors import Fenced, Unknown
+from backplane.store.conversations import Counters, StoredConversation, StoredMember
+from backplane.store.messages import StoredMessage
+from backplane.streams import Entry, Settled
+from consumers.persist import Persist
+from consumers.stages import Work
+from schemas.events import Event
+from schemas.ids import ConversationId, MessageId, StreamId, UserId
+from schemas.intents import Intent, SendMessage, body_hash, encode_intent
+from schemas.names import INTENT_FIELD, Names
+
+NAMES = Names(partitions=1, shards=1)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@dataclass
+class World:
+    """Everything that outlives a process. `writes` counts down to the fault; each single document is one write."""
+
+    entries: list[Entry] = field(default_factory=list)
+    acknowledged: set[StreamId] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
+    messages: dict[MessageId, StoredMessage] = field(default_factory=dict)
+    conversations: dict[ConversationId, StoredConversation] = field(default_factory=dict)
+    people: dict[tuple[ConversationId, UserId], StoredMember] = field(default_factory=dict)
+    fault: Callable[[int], BaseException | None] = lambda _: None
+    """Called with the number of each write that was done; what it returns is raised after that write."""
+    late: list[Sequence[StoredMessage]] = field(default_factory=list)
+    """Inserts of a dead process that have yet to land."""
+    owner: int = 0
+    written: int = 0
+
+    def append(self, *intents: Intent) -> None:
+        for intent in intents:
+            number = StreamId(len(self.entries) + 1, 0)
+            self.entries.append(Entry(number, {INTENT_FIELD: encode_intent(intent)}))
+
+    def wrote(self) -> None:
+        self.written += 1
+        if failure := self.fault(self.written):
+            raise failure
+
+    # What a unique index refuses
+
+    def insert_one(self, message: StoredMessage) -> bool:
+        for other in self.messages.values():
+            if other.message_id == message.message_id:
+                return False
+            if other.conversation_id == message.conversation_id and (
+                other.seq == message.seq
+                or other.rev == message.rev
+                or (other.sender_id, other.client_msg_id) == (message.sender_id, message.client_msg_id)
+            ):
+                return False
+        self.messages[message.message_id] = message
+        return True
+
+    def land(self) -> None:
+        """What a dead process had sent arrives, in order, up to the first refusal."""
+        for batch in self.late:
+            for message in batch:
+                if not self.insert_one(message):
+                    break
+        self.late.clear()
+
+    def add_conversation(self, conversation: StoredConversation, members: Iterable[StoredMember]) -> None:
+        for member in members:
+            self.people.setdefault((member.conversation_id, member.user_id), member)
+        self.conversations.setdefault(conversation.conversation_id, conversation)
+
+
+class Process:
+    """One life of an owner: its claim, its stores, its stage, until it is killed or has drained the stream."""
+
+    def __init__(self, world: World, *, member_limit: int = 10, late_inserts: bool = False) -> None:
+        self.world, self.late_inserts = world, late_inserts
+        world.owner += 1
+        self.me = world.owner
+        self.rung: list[tuple[str, bytes]] = []
+        self.stage = Persist(
+            NAMES,
+            0,
+            self,
+            messages=Inserts(self),
+            conversations=Creates(self),
+            ring=self.ring,
+            member_limit=member_limit,
+        )
+
+    async def drain(self, batch: int) -> None:
+        """Handle and settle everything that is not acknowledged, `batch` at a time."""
+        while todo := [entry for entry in self.world.entries if entry.id not in self.world.acknowledged][:batch]:
+            works = [Work(entry, self.stage.decode(entry)) for entry in todo]
+            done = await self.stage.handle("era", works)
+            assert [settled.id for settled in done] == [entry.id for entry in todo]
+            self.settle(done)
+            await self.stage.after(done)
+
+    def settle(self, done: Sequence[Settled]) -> None:
+        self.confirm_now()
+        for settled in done:
+            if settled.id not in self.world.acknowledged:
+                self.world.acknowledged.add(settled.id)
+                self.world.events += settled.events
+        self.world.wrote()
+
+    async def ring(self, channel: str, payload: bytes) -> None:
+        self.rung.append((channel, payload))
+
+    # The claim
+
+    @property
+    def alive(self) -> bool:
+        return self.world.owner == self.me
+
+    def confirm_now(self) -> None:
+        if not self.alive:
+            raise Fenced("another owner")
+
+    async def confirm(self) -> None:
+        self.confirm_now()
+
+    async def pause(self, seconds: float) -> None:
+        pass
+
+    def trouble(self) -> None:
+        pass
+
+
+class Inserts:
+    """`messages` as one process sees it."""
+
+    def __init__(self, process: Process) -> None:
+        self.process, self.world = process, process.world
+
+    async def find(self, ids: Sequence[MessageId]) -> dict[MessageId, StoredMessage]:
+        return {found: self.world.messages[found] for found in ids if found in self.world.messages}
+
+    async def insert(self, documents: Sequence[StoredMessage]) -> int:
+        for index, message in enumerate(documents):
+            if not self.world.insert_one(message):
+                return index
+            try:
+                self.world.wrote()
+            except Killed:
+                if self.process.late_inserts:
+                    self.world.late.append(documents[index + 1 :])
+                raise
+        return len(documents)
+
+    async def tail(self, conversation_id: ConversationId, after_seq: int) -> list[StoredMessage]:
+        found = [
+            message
+            for message in self.world.messages.values()
+            if message.conversation_id == conversation_id and message.seq > after_seq
+        ]
+        return sorted(found, key=lambda message: message.seq)
+
+
+class Creates:
+    """`conversations` and `members` as one process sees them."""
+
+    def __init__(self, process: Process) -> None:
+        self.world = process.world
+
+    async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
+        return {found: self.world.conversations[found] for found in ids if found in self.world.conversations}
+
+    async def members(self, ids: Sequence[ConversationId]) -> dict[ConversationId, list[StoredMember]]:
+        return {key: [member for (owner, _), member in self.world.people.items() if owner == key] for key in ids}
+
+    async def create(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> StoredConversation:
+        for member in members:
+            self.world.people.setdefault((member.conversation_id, member.user_id), member)
+            self.world.wrote()
+        stored = self.world.conversations.setdefault(conversation.conversation_id, conversation)
+        self.world.wrote()
+        return stored
+
+    async def raise_counters(self, counters: Sequence[Counters]) -> None:
+        for raised in counters:
+            stored = self.world.conversations[raised.conversation_id]
+            if stored.rev < raised.rev:
+                self.world.conversations[raised.conversation_id] = msgspec.structs.replace(
+                    stored, rev=raised.rev, last_seq=raised.last_seq, last_message_id=raised.last_message_id
+                )
+            self.world.wrote()
+
+
+def killed_at(*numbers: int) -> Callable[[int], BaseException | None]:
+    """The process is killed right after these writes."""
+    return lambda number: Killed() if number in numbers else None
+
+
+def reply_lost_at(*numbers: int) -> Callable[[int], BaseException | None]:
+    """These writes are done, and nobody hears of it."""
+    return lambda number: Unknown("no answer") if number in numbers else None
+
+
+def check_promises(world: World, intents: Sequence[Intent]) -> None:
+    """What has to be true once everything is acknowledged, whatever happened on the way (design, section 4)."""
+    assert len(world.acknowledged) == len(world.entries), "everything was handled"
+    told = [event.header for event in world.events]
+    for conversation_id, conversation in world.conversations.items():
+        inside = sorted(
+            (found for found in world.messages.values() if found.conversation_id == conversation_id),
+            key=lambda found: found.seq,
+        )
+        assert [found.seq for found in inside] == list(range(1, len(inside) + 1)), "seq has no gap"
+        assert sorted({found.rev for found in inside}) == sorted(found.rev for found in inside), "a rev is given once"
+        assert conversation.last_seq == len(inside), "the counter has caught up"
+        assert conversation.rev >= max((found.rev for found in inside), default=1)
+        assert any(key == conversation_id for key, _ in world.people), "no conversation is without members"
+        for found in inside:
+            name = "message.voided" if found.void else "message.created"
+            assert any(
+                header.event == name
+                and header.conversation_id == conversation_id
+                and header.rev == found.rev
+                and header.to is None
+                for header in told
+            ), f"everybody heard of {found}"
+    refused = {header.event_id for header in told if header.event == "message.rejected"}
+    stored_by = {message.intent_id for message in world.messages.values()}
+    assert not refused & stored_by, "what was refused is not stored"
+    for intent in intents:
+        if isinstance(intent, SendMessage) and intent.intent_id not in refused:
+            mine = [
+                found
+                for found in world.messages.values()
+                if (found.conversation_id, found.sender_id, found.client_msg_id)
+                == (intent.conversation_id, intent.actor_id, intent.client_msg_id)
+            ]
+            assert len(mine) == 1, "stored exactly once"
+            assert mine[0].body_hash == body_hash(intent), "and it is what was sent"
