@@ -1,1 +1,19 @@
-"""To be written."""
+"""The gateway: the process that clients talk to. It knows nothing that it could not forget.
+
+__main__   settings, logging, exit codes
+app        the composition root: start, serve, drain, stop, in this order
+tokens     access tokens: who speaks
+passwords  argon2id in threads of its own
+load       whether the consumers keep up: when to refuse
+intake     a checked request → an intent in its partition's stream
+socket/    frames in, intents out; doorbells in, frames out. No database.
+rest/      the HTTP API
+answers    REST calls that wait for what their intent made
+listeners  who in REST listens to which channel
+problems   errors over HTTP
+health     live, ready, detailed, metrics
+
+client ──ws──▶ socket ──▶ intake ──▶ intents          doorbells ──▶ socket ──ws──▶ client
+client ──http─▶ rest ───▶ intake                       doorbells ──▶ listeners ──▶ answers, long polls
+                  └─────▶ store (reads, accounts)
+"""

@@ -1,9 +1,33 @@
-"""Access tokens: Ed25519-signed JWTs of ten minutes (RFC 9068's `at+jwt`, checked as RFC 8725 asks)."""
+"""Access tokens: Ed25519-signed JWTs of ten minutes (RFC 9068's `at+jwt`, checked as RFC 8725 asks).
 
+One key, one algorithm: what a token's header says about keys is compared, never followed. `exp` has no leeway; `nbf` and
+`iat` have `LEEWAY_SECONDS`, because gateways' clocks differ.
+"""
+
+import base64
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
 from typing import NamedTuple
 
-from backplane.settings import Settings
+import jwt
+import msgspec
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from backplane.settings import PREFIX, Settings, SettingsError
 from schemas.ids import SessionId, UserId
+
+LEEWAY_SECONDS = 30
+MAX_TOKEN = 4096
+_ALGORITHM = "EdDSA"
+_TYPE = "at+jwt"
+_REMEMBERED = 10_000
+_REQUIRED = ("iss", "aud", "sub", "sid", "iat", "nbf", "exp", "jti")
+
+_log = structlog.get_logger(__name__)
 
 
 class Identity(NamedTuple):
@@ -22,21 +46,122 @@ class BadToken(Exception):
         self.code = code
 
 
+class Jwk(msgspec.Struct, frozen=True):
+    """One public key as RFC 8037 writes it."""
+
+    x: str
+    kid: str
+    kty: str = "OKP"
+    crv: str = "Ed25519"
+    alg: str = _ALGORITHM
+    use: str = "sig"
+
+
+class Jwks(msgspec.Struct, frozen=True):
+    """The keys that verify our tokens (RFC 7517, section 5)."""
+
+    keys: list[Jwk]
+
+
+class _Claims(msgspec.Struct, frozen=True):
+    sub: UserId
+    sid: SessionId
+    exp: int
+
+
 class Tokens:
-    """Issues and verifies access tokens with the key of the settings (development: a key made from the namespace is refused
-    in production by the settings themselves)."""
+    """Issues and verifies access tokens with the key of the settings.
+
+    Without one (development only) a random key is made: its tokens die with the process and mean nothing to another gateway.
+
+    Raises:
+        SettingsError: the key is not an Ed25519 private key in PEM.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        raise NotImplementedError
+        self._issuer, self._audience = settings.token_issuer, settings.token_audience
+        self._life_seconds = settings.access_token_seconds
+        self._key = _private_key(settings)
+        self._public = self._key.public_key()
+        x = _base64url(self._public.public_bytes(Encoding.Raw, PublicFormat.Raw))
+        self.jwks = Jwks([Jwk(x, _thumbprint(x))])
+        self._kid = self.jwks.keys[0].kid
+        self._verified: OrderedDict[str, Identity] = OrderedDict()
 
     def issue(self, user_id: UserId, session_id: SessionId, *, now_ms: int) -> str:
         """A token for one session."""
-        raise NotImplementedError
+        now = now_ms // 1000
+        claims = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "sub": user_id,
+            "sid": session_id,
+            "iat": now,
+            "nbf": now,
+            "exp": now + self._life_seconds,
+            "jti": secrets.token_urlsafe(12),
+        }
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"typ": _TYPE, "kid": self._kid})
 
     def verify(self, token: str) -> Identity:
-        """Who the token speaks for.
+        """Who the token speaks for. A token that was verified before only has its end looked at.
 
         Raises:
             BadToken: it is not ours, not for us, expired, or not yet valid.
         """
-        raise NotImplementedError
+        identity = self._verified.get(token)
+        if identity is None:
+            identity = self._verify(token)
+            self._verified[token] = identity
+            if len(self._verified) > _REMEMBERED:
+                self._verified.popitem(last=False)
+        if identity.expires_ms <= time.time() * 1000:
+            self._verified.pop(token, None)
+            raise BadToken("token_expired")
+        return identity
+
+    def _verify(self, token: str) -> Identity:
+        if len(token) > MAX_TOKEN:
+            raise BadToken("authentication_failed")
+        try:
+            header = jwt.get_unverified_header(token)
+            if (header.get("alg"), header.get("typ"), header.get("kid")) != (_ALGORITHM, _TYPE, self._kid):
+                raise BadToken("authentication_failed")
+            claims = jwt.decode(
+                token,
+                self._public,
+                algorithms=[_ALGORITHM],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=LEEWAY_SECONDS,  # for nbf and iat; exp is compared by `verify`, exactly
+                options={"require": list(_REQUIRED), "strict_aud": True, "verify_exp": False},
+            )
+            valid = msgspec.convert(claims, _Claims)
+        except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError, RecursionError):
+            raise BadToken("authentication_failed") from None
+        return Identity(valid.sub, valid.sid, valid.exp * 1000)
+
+
+def _private_key(settings: Settings) -> Ed25519PrivateKey:
+    if settings.signing_key is None:
+        _log.warning("no signing key: tokens end with this process; other gateways will not take them")
+        return Ed25519PrivateKey.generate()
+    try:
+        key = load_pem_private_key(settings.signing_key.get_secret_value().encode(), password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(
+            f"{PREFIX}SIGNING_KEY is not an Ed25519 private key in PEM (e.g. from `openssl genpkey -algorithm ed25519`)"
+        )
+    return key
+
+
+def _thumbprint(x: str) -> str:
+    """The key's id: SHA-256 over its required members, sorted, without white space (RFC 7638, RFC 8037 A.3)."""
+    canonical = msgspec.json.encode({"crv": "Ed25519", "kty": "OKP", "x": x}, order="sorted")
+    return _base64url(hashlib.sha256(canonical).digest())
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

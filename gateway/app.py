@@ -1,0 +1,216 @@
+"""The composition root of a gateway: everything is made here, once, and the life of the process reads from top to bottom."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+
+from backplane.doorbells import Doorbells
+from backplane.errors import Transient
+from backplane.layout import check_layout
+from backplane.logs import Logs
+from backplane.redis import Redis
+from backplane.settings import Settings
+from backplane.store.mongo import Store
+from backplane.streams import Intents
+from gateway.answers import Answers
+from gateway.health import Health, internal_routes, public_routes
+from gateway.intake import Intake
+from gateway.listeners import Listeners
+from gateway.load import Load
+from gateway.passwords import Passwords
+from gateway.rest.api import Api
+from gateway.rest.application import make_application, rest_routes
+from gateway.socket.hub import Hub
+from gateway.socket.transport import uvicorn_options
+from gateway.tokens import Tokens
+
+BACKLOG = 2048
+REQUESTS_SECONDS = 2
+"""How long requests under way may take after the sockets have left; they are cancelled then."""
+_RETRY_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What runs in the process, and the two applications that it serves."""
+
+    hub: Hub
+    health: Health
+    api: Api
+    public: Starlette
+    internal: Starlette
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then leave in order, within `drain_seconds` + 5.
+
+    Raises:
+        LayoutMismatch: the database is not migrated, or belongs to another layout.
+        SettingsError: the signing key is none.
+        OSError: a port can not be had.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        # Start: the ports first, so that a taken one is said at once. Redis and MongoDB may be away: then we are up and not ready.
+        listener = stack.enter_context(_listen(settings.host, settings.port))
+        internal = (
+            [stack.enter_context(_listen(settings.internal_host, settings.internal_port))]
+            if settings.internal_port
+            else []
+        )
+        gateway = await stack.enter_async_context(open_gateway(settings))
+        servers = [(_server(gateway.public), listener), *((_server(gateway.internal), one) for one in internal)]
+
+        # Loop: until a signal, or until one of these fails: none of them ends by itself.
+        serving = [asyncio.create_task(server.serve([one]), name="http") for server, one in servers]
+        watching = asyncio.create_task(gateway.health.run(), name="health")
+        _log.info("gateway is up", address=f"http://{settings.host}:{settings.port}")
+        stopped = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait([stopped, watching, *serving], return_when=asyncio.FIRST_COMPLETED)
+
+        # Stop: sockets, then requests, then the connections to the outside (the stack's part).
+        await _drain(gateway, settings.drain_seconds)
+        for server, _ in servers:
+            server.should_exit = True
+        for task in (stopped, watching):
+            task.cancel()
+        await asyncio.wait(serving, timeout=REQUESTS_SECONDS + 1)
+    _log.info("gateway has stopped")
+    for task in ended:
+        task.result()  # what ended us, if it was no signal
+
+
+async def _drain(gateway: Gateway, drain_seconds: float) -> None:
+    """Send everybody elsewhere: no new traffic, long polls answer at once, sockets hear goodbye one by one."""
+    _log.info("draining", sockets=len(gateway.hub))
+    gateway.health.draining = True
+    gateway.api.stopping.set()
+    gateway.api.listeners.on_lost()  # wakes the long polls, which see `stopping`
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(drain_seconds + 1):
+            await gateway.hub.drain()
+
+
+@contextlib.asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
+    """Make all parts; they work from here on, and are closed at the end. Succeeds while Redis and MongoDB are away.
+
+    Raises:
+        SettingsError: the signing key is none.
+    """
+    tokens = Tokens(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await Redis.open(settings)
+        stack.push_async_callback(redis.close)
+        store = await Store.open(settings)
+        stack.push_async_callback(store.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        load = Load(settings, redis)
+        await load.start()
+        stack.push_async_callback(load.close)
+
+        logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
+        intents = Intents(redis, limit=settings.intents_in_flight)
+        intake = Intake(settings.names, intents, load, limit=settings.intents_in_flight)
+
+        # Two doorbells: a long poll that ends must not silence a socket of the same user.
+        hub = Hub(settings, logs, intake, tokens)
+        hub.attach(await stack.enter_async_context(_doorbells(Doorbells(redis, hub.on_ring, hub.on_lost))))
+        await hub.start()
+        listeners = Listeners()
+        listeners.attach(
+            await stack.enter_async_context(_doorbells(Doorbells(redis, listeners.on_ring, listeners.on_lost)))
+        )
+
+        answers = Answers(settings.names.gateway(secrets.token_hex(8)))
+        await stack.enter_async_context(_hearing(listeners, answers))
+        api = Api(settings, store, logs, intake, answers, listeners, tokens, passwords)
+        health = Health(
+            {"redis": redis.ping, "mongodb": store.ping}, lambda: check_layout(redis, store, settings.names)
+        )
+        ops_token = settings.ops_token.get_secret_value() if settings.ops_token else None
+        table = [WebSocketRoute("/ws", hub.endpoint), *public_routes(health, ops_token), *rest_routes(api)]
+        yield Gateway(
+            hub,
+            health,
+            api,
+            public=make_application(table, settings.allowed_origins),
+            internal=make_application(internal_routes(health)),
+        )
+
+
+@contextlib.asynccontextmanager
+async def _doorbells(doorbells: Doorbells) -> AsyncGenerator[Doorbells]:
+    await doorbells.start()
+    try:
+        yield doorbells
+    finally:
+        await doorbells.close()
+
+
+@contextlib.asynccontextmanager
+async def _hearing(listeners: Listeners, answers: Answers) -> AsyncGenerator[None]:
+    """Listen to the answers for this gateway, from when Redis is there on. Until then REST calls look their result up."""
+
+    async def hear() -> None:
+        while True:
+            with contextlib.suppress(Transient):
+                async with listeners.hearing(answers.channel, answers.on_ring):
+                    await asyncio.Event().wait()  # the subscription outlives lost connections by itself
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    task = asyncio.create_task(hear(), name="answers")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=_RETRY_SECONDS)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: it would close all sockets at once, before anybody has said goodbye."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave the signals to `serve`."""
+        yield
+
+
+def _server(application: Starlette) -> uvicorn.Server:
+    return _Server(
+        uvicorn.Config(
+            application,
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=REQUESTS_SECONDS,
+            backlog=BACKLOG,
+            **uvicorn_options(),
+        )
+    )
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int) -> Generator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    try:
+        yield listener
+    finally:
+        listener.close()

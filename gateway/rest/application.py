@@ -1,0 +1,56 @@
+"""The HTTP application: the table of operations, and the layers around it."""
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway.problems import HANDLERS
+from gateway.rest import auth, conversations, events, messages, sync, users
+from gateway.rest.api import Api
+from gateway.rest.edge import BodyLimit, LastNet, SecurityHeaders
+from gateway.rest.openapi import describe
+from gateway.rest.operations import answer, routes
+
+OPERATIONS = [
+    *auth.OPERATIONS,
+    *users.OPERATIONS,
+    *conversations.OPERATIONS,
+    *messages.OPERATIONS,
+    *sync.OPERATIONS,
+    *events.OPERATIONS,
+]
+
+
+def rest_routes(api: Api) -> list[BaseRoute]:
+    """Every operation, and the documents that machines read about them."""
+    document = describe(OPERATIONS)
+
+    async def openapi(_: Request) -> Response:
+        return Response(document, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
+
+    async def jwks(_: Request) -> Response:
+        return answer(api.tokens.jwks, headers={"Cache-Control": "public, max-age=300"})
+
+    return [*routes(api, OPERATIONS), Route("/openapi.json", openapi), Route("/.well-known/jwks.json", jwks)]
+
+
+def make_application(table: Sequence[BaseRoute], allowed_origins: Sequence[str] = ()) -> Starlette:
+    """An ASGI application that answers everything in the documented forms, refusals and bugs too."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=allowed_origins,
+        allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+        allow_credentials=True,
+        expose_headers=["Retry-After"],
+    )
+    return Starlette(
+        routes=table,
+        middleware=[Middleware(SecurityHeaders), cors, Middleware(LastNet), Middleware(BodyLimit)],
+        exception_handlers=dict(HANDLERS),
+    )

@@ -1,0 +1,214 @@
+"""Signing in: an access token of minutes, and a refresh token that works once (RFC 9700, 4.14).
+
+A refresh token is 256 random bits; the database keeps its SHA-256. Each use swaps it for a successor; a token that comes a
+second time was stolen by somebody, so its whole session ends.
+"""
+
+import hashlib
+import secrets
+from typing import Annotated
+
+import msgspec
+import structlog
+import uuid_utils
+from starlette.requests import Request
+from starlette.responses import Response
+
+from backplane.store.sessions import StoredSession
+from backplane.store.users import StoredUser, as_user
+from gateway.problems import Problem
+from gateway.rest.api import Api
+from gateway.rest.operations import Call, SignedCall, anonymous, answer, signed_in
+from schemas.entities import User
+from schemas.ids import SessionId, UserId
+from schemas.text import clean_name
+
+COOKIE = "__Host-headrace-refresh"
+"""The prefix makes browsers insist on Secure, Path=/ and no Domain (RFC 6265bis, 4.1.3)."""
+
+Password = Annotated[str, msgspec.Meta(max_length=1024)]
+RefreshToken = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Login = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
+Username = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{1,31}$(?!\n)")]
+Email = Annotated[str, msgspec.Meta(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$(?!\n)")]
+Device = Annotated[str, msgspec.Meta(max_length=80)]
+
+_log = structlog.get_logger(__name__)
+
+
+class Register(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new account."""
+
+    username: Username
+    password: Password
+    display_name: str | None = None
+    email: Email | None = None
+    device: Device | None = None
+    cookie: bool = False
+
+
+class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`username` or `email`, and the password. With `cookie` the refresh token is set as a cookie instead."""
+
+    password: Password
+    username: Login | None = None
+    email: Login | None = None
+    device: Device | None = None
+    cookie: bool = False
+
+
+class Refresh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The refresh token, unless it is in the cookie."""
+
+    refresh_token: RefreshToken | None = None
+
+
+class SignOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """This session, or all of them."""
+
+    everywhere: bool = False
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """A pair of tokens. `refresh_token` is absent if it went into the cookie."""
+
+    access_token: str
+    expires_in: int
+    user: User
+    session_id: SessionId
+    token_type: str = "Bearer"  # noqa: S105 - its kind (RFC 6749, 7.1), not a secret
+    refresh_token: str | msgspec.UnsetType = msgspec.UNSET
+
+
+async def register(call: Call[Register]) -> Response:
+    """Make an account and sign in."""
+    api, asked = call.api, call.asked
+    if not api.settings.registration_open:
+        raise Problem("registration_closed")
+    try:
+        display_name = clean_name(asked.display_name or asked.username)
+        password_hash = await api.passwords.hash(asked.password)
+    except ValueError as failure:
+        raise Problem("bad_request", str(failure)) from None
+    user = StoredUser(
+        user_id=UserId(str(uuid_utils.uuid7())),
+        username=asked.username.lower(),
+        display_name=display_name,
+        password_hash=password_hash,
+        created_ms=call.now_ms,
+        email=asked.email.lower() if asked.email else None,
+    )
+    if not await api.store.users.create(user):
+        raise Problem("username_taken")
+    return await _open_session(call.api, user, call.now_ms, asked.device, cookie=asked.cookie, status=201)
+
+
+async def login(call: Call[SignIn]) -> Response:
+    """Sign in with a password. Unknown users and wrong passwords get the same answer in the same time."""
+    api, asked = call.api, call.asked
+    if (asked.username is None) == (asked.email is None):
+        raise Problem("bad_request", "Give either `username` or `email`.")
+    user = await api.store.users.by_name((asked.username or asked.email or "").lower())
+    matches = await api.passwords.matches(user.password_hash if user else None, asked.password)
+    if user is None or not matches:
+        raise Problem("authentication_failed", "The name or the password is wrong.")
+    if user.disabled:
+        raise Problem("account_disabled")
+    if api.passwords.outdated(user.password_hash):
+        await api.store.users.update(user.user_id, password_hash=await api.passwords.hash(asked.password))
+    return await _open_session(api, user, call.now_ms, asked.device, cookie=asked.cookie)
+
+
+async def refresh(call: Call[Refresh]) -> Response:
+    """Swap a refresh token for a new pair, once; a second use ends the session."""
+    api, token = call.api, call.asked.refresh_token
+    cookie = token is None
+    if token is None:
+        check_origin(api, call.request)
+        token = call.request.cookies.get(COOKIE)
+    if not token:
+        raise Problem("authentication_failed", "Send a refresh token in the body or in the cookie.")
+    successor = secrets.token_urlsafe(32)
+    outcome, session = await api.store.sessions.rotate(
+        _digest(token),
+        _digest(successor),
+        now_ms=call.now_ms,
+        idle_expires_ms=call.now_ms + api.settings.refresh_idle_seconds * 1000,
+    )
+    if outcome == "reused":
+        _log.warning("a refresh token came twice; its session is closed", session_id=session and session.session_id)
+    if outcome != "rotated" or session is None:
+        raise Problem({"reused": "token_reused", "revoked": "session_revoked"}.get(outcome, "authentication_failed"))
+    user = (await api.store.users.find([session.user_id])).get(session.user_id)
+    if user is None or user.disabled:
+        raise Problem("account_disabled")
+    return _signed_in(api, user, session, successor, call.now_ms, cookie=cookie)
+
+
+async def logout(call: SignedCall[SignOut]) -> Response:
+    """End this session, or with `everywhere` all sessions."""
+    if call.asked.everywhere:
+        await call.api.store.sessions.revoke_all(call.identity.user_id, now_ms=call.now_ms)
+    else:
+        await call.api.store.sessions.revoke(call.identity.session_id, now_ms=call.now_ms)
+    response = Response(status_code=204)
+    if COOKIE in call.request.cookies:
+        response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    return response
+
+
+def check_origin(api: Api, request: Request) -> None:
+    """Refuse a cookie that a foreign page sends: the browser names the page, and SameSite alone is not enough for a sibling site."""
+    origin = request.headers.get("origin")
+    if origin is None or origin in api.settings.allowed_origins:
+        return
+    # The scheme is not compared with ours: TLS usually ends before us.
+    if origin.partition("://")[2].lower() != request.headers.get("host", "").lower():
+        raise Problem("forbidden_origin")
+
+
+async def _open_session(
+    api: Api, user: StoredUser, now_ms: int, device: str | None, *, cookie: bool, status: int = 200
+) -> Response:
+    token = secrets.token_urlsafe(32)
+    session = StoredSession(
+        session_id=SessionId(str(uuid_utils.uuid7())),
+        user_id=user.user_id,
+        token_hash=_digest(token),
+        created_ms=now_ms,
+        expires_ms=now_ms + api.settings.refresh_absolute_seconds * 1000,
+        idle_expires_ms=now_ms + api.settings.refresh_idle_seconds * 1000,
+        rotated_ms=now_ms,
+        device=device,
+    )
+    await api.store.sessions.create(session)
+    return _signed_in(api, user, session, token, now_ms, cookie=cookie, status=status)
+
+
+def _signed_in(
+    api: Api, user: StoredUser, session: StoredSession, token: str, now_ms: int, *, cookie: bool, status: int = 200
+) -> Response:
+    body = SignedIn(
+        access_token=api.tokens.issue(user.user_id, session.session_id, now_ms=now_ms),
+        expires_in=api.settings.access_token_seconds,
+        user=as_user(user),
+        session_id=session.session_id,
+        refresh_token=msgspec.UNSET if cookie else token,
+    )
+    response = answer(body, status)
+    if cookie:
+        age = max(0, min(session.expires_ms, session.idle_expires_ms) - now_ms) // 1000
+        response.set_cookie(COOKIE, token, max_age=age, path="/", secure=True, httponly=True, samesite="strict")
+    return response
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+OPERATIONS = [
+    anonymous("POST", "/api/auth/register", register, asks=Register, answers={201: SignedIn}),
+    anonymous("POST", "/api/auth/login", login, asks=SignIn, answers={200: SignedIn}),
+    anonymous("POST", "/api/auth/refresh", refresh, asks=Refresh, answers={200: SignedIn}),
+    signed_in("POST", "/api/auth/logout", logout, asks=SignOut, answers={204: None}),
+]

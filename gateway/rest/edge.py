@@ -1,0 +1,109 @@
+"""What surrounds every HTTP request: a bound on its body, security headers on its answer, and a net for bugs.
+
+ASGI layers of our own, because the framework's answer errors in plain text, and because a bug must show as the documented
+problem to the client and as a traceback to the operator only.
+"""
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.problems import Problem, render
+
+MAX_BODY = 64 * 1024
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Defaults: an answer that sets one itself (the web client's pages) keeps its own."""
+
+_HSTS = "max-age=63072000; includeSubDomains"
+
+_log = structlog.get_logger(__name__)
+
+
+class SecurityHeaders:
+    """The outermost layer: headers on every answer, whoever made it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; sockets pass untouched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", _HSTS)
+            await send(message)
+
+        await self._app(scope, receive, send_hardened)
+
+
+class LastNet:
+    """Turns a bug into `internal_error`; inside of CORS, so that a browser may read even that."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; sockets pass untouched."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_watched)
+        except Exception:
+            _log.exception("a request failed on a bug", method=scope["method"], path=scope["path"])
+            if started:
+                raise  # half an answer is out; only a closed connection tells the client
+            await render(Problem("internal_error"))(scope, receive, send)
+
+
+class BodyLimit:
+    """Refuses bodies over `MAX_BODY` bytes, by what they declare or by what comes."""
+
+    def __init__(self, app: ASGIApp, max_body: int = MAX_BODY) -> None:
+        self._app, self._max_body = app, max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > self._max_body:
+            await render(self._refusal(), {"Connection": "close"})(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body:
+                raise self._refusal()
+            return message
+
+        await self._app(scope, receive_bounded, send)
+
+    def _refusal(self) -> Problem:
+        return Problem("payload_too_large", f"The body is larger than {self._max_body} bytes.")

@@ -1,0 +1,175 @@
+"""What a REST operation is: a method, a path, what it asks, what it answers, and a handler that gets both checked.
+
+A handler never sees a request that breaks a bound, and a handler for signed-in people never sees one without an `Identity`:
+there is no half-valid call. The same rows make the routes and `/openapi.json`.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway.problems import Problem
+from gateway.rest.api import Api
+from gateway.tokens import Identity
+from schemas.client_frames import UuidText
+
+BODY_SECONDS = 10.0
+MAX_PAGE = 200
+_MAX_KEY = 128
+
+Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
+Limit = msgspec.Meta(ge=1, le=MAX_PAGE)
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operation asks that asks nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[A]):
+    """One request, decoded: `asked` comes from the query of a GET, else from the JSON body."""
+
+    api: Api
+    request: Request
+    asked: A
+    now_ms: int
+
+    def path_id(self, name: str) -> str:
+        """An id in the path; what is not an id names nothing, so it is `not_found`."""
+        value = str(self.request.path_params[name])
+        try:
+            return msgspec.convert(value, UuidText)
+        except msgspec.ValidationError:
+            raise Problem("not_found") from None
+
+    def idempotency_key(self) -> str | None:
+        """The `Idempotency-Key` header, quoted (as its RFC draft has it) or plain."""
+        key = self.request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        key = key.strip().removeprefix('"').removesuffix('"')
+        if not 1 <= len(key) <= _MAX_KEY or not key.isprintable():
+            raise Problem("bad_request", f"Idempotency-Key must have 1 to {_MAX_KEY} printable characters")
+        return key
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCall(Call[A]):
+    """A request of somebody whose token was verified."""
+
+    identity: Identity
+
+
+class Operation(NamedTuple):
+    """One row of the REST interface. `answers` maps each status to the type of its body; None: no body."""
+
+    method: Method
+    path: str
+    name: str
+    summary: str
+    asks: type[msgspec.Struct]
+    answers: Mapping[int, Any]
+    signed_in: bool
+    respond: Callable[[Api, Request], Awaitable[Response]]
+
+
+def anonymous(
+    method: Method,
+    path: str,
+    handle: Callable[[Call[A]], Awaitable[Response]],
+    *,
+    asks: type[A],
+    answers: Mapping[int, Any],
+) -> Operation:
+    """An operation that needs no token."""
+
+    async def respond(api: Api, request: Request) -> Response:
+        return await handle(Call(api, request, await _decode(request, asks), _now_ms()))
+
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, False, respond)
+
+
+def signed_in(
+    method: Method,
+    path: str,
+    handle: Callable[[SignedCall[A]], Awaitable[Response]],
+    *,
+    asks: type[A],
+    answers: Mapping[int, Any],
+) -> Operation:
+    """An operation for people with a valid access token; without one its body is not even read."""
+
+    async def respond(api: Api, request: Request) -> Response:
+        identity = api.tokens.verify(bearer(request))
+        return await handle(SignedCall(api, request, await _decode(request, asks), _now_ms(), identity))
+
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, True, respond)
+
+
+def bearer(request: Request) -> str:
+    """The token of the `Authorization` header (RFC 6750, section 2.1; never from the URL)."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Problem("authentication_failed", "Send an access token: `Authorization: Bearer <token>`.")
+    return token.strip()
+
+
+def answer(body: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(body), status, headers, "application/json")
+
+
+def routes(api: Api, operations: Sequence[Operation]) -> list[BaseRoute]:
+    """One route a path, so that a wrong method is told all the right ones (RFC 9110, 15.5.6)."""
+    by_path = groupby(sorted(operations, key=lambda row: row.path), key=lambda row: row.path)
+    return [_route(api, path, {row.method: row for row in rows}) for path, rows in by_path]
+
+
+def _route(api: Api, path: str, rows: dict[Method, Operation]) -> Route:
+    by_method: dict[str, Operation] = {**rows, **({"HEAD": rows["GET"]} if "GET" in rows else {})}
+
+    async def endpoint(request: Request) -> Response:
+        return await by_method[request.method].respond(api, request)
+
+    return Route(path, endpoint, methods=list(by_method))
+
+
+async def _decode(request: Request, asks: type[A]) -> A:
+    """What is asked, in its closed type.
+
+    Raises:
+        Problem: `bad_request`, naming the field.
+    """
+    try:
+        if request.method in {"GET", "HEAD"}:
+            return msgspec.convert(dict(request.query_params), asks, strict=False)
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.body()
+        if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Problem("bad_request", "The body must be JSON: `Content-Type: application/json`.")
+        return msgspec.json.decode(body or b"{}", type=asks)
+    except msgspec.ValidationError as failure:
+        raise Problem("bad_request", str(failure)) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise Problem("bad_request", "The body is not valid JSON in UTF-8.") from None
+    except TimeoutError:
+        raise Problem("bad_request", f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
+    except ClientDisconnect:
+        raise Problem("bad_request", "The client went away.") from None
+
+
+def _summary(handle: Callable[..., Any]) -> str:
+    return (handle.__doc__ or "").partition("\n")[0].strip()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
