@@ -1,0 +1,150 @@
+"""A history turned so that each rule finds its evidence at hand: by message, by conversation, by device."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tests.histories.records import (
+    Accepted,
+    Connected,
+    Died,
+    Disconnected,
+    Event,
+    Fault,
+    Healed,
+    Loaded,
+    Members,
+    Quiesced,
+    Record,
+    Refused,
+    ResyncTold,
+    Sent,
+    Stored,
+    Synced,
+    Text,
+)
+
+
+class Key(NamedTuple):
+    """What makes a send one message, however often it is repeated."""
+
+    conversation_id: str
+    user: str
+    client_msg_id: str
+
+    def __str__(self) -> str:
+        return f"{self.client_msg_id[:8]} of {self.user} in {self.conversation_id[:8]}"
+
+
+class Sight(NamedTuple):
+    """Somebody saw a message."""
+
+    at: int
+    """Index of the record in the history."""
+    t: float
+    device: str
+    message: Text
+    how: str
+
+
+def key_of(message: Text) -> Key:
+    """The key of a message that has a sender."""
+    return Key(message.conversation_id, message.sender_id or "", message.client_msg_id)
+
+
+@dataclass
+class Index:
+    """The evidence. Indices are places in the history: smaller is earlier."""
+
+    records: Sequence[Record]
+    sends: dict[Key, list[tuple[int, Sent]]] = field(default_factory=lambda: defaultdict(list))
+    accepted: dict[Key, list[tuple[int, Accepted]]] = field(default_factory=lambda: defaultdict(list))
+    refused: dict[Key, list[tuple[int, Refused]]] = field(default_factory=lambda: defaultdict(list))
+    rejected: dict[Key, list[tuple[int, Event]]] = field(default_factory=lambda: defaultdict(list))
+    sights: dict[str, list[Sight]] = field(default_factory=lambda: defaultdict(list))
+    """By device, in the order in which it saw them."""
+    wire: dict[str, list[tuple[int, Connected | Disconnected | ResyncTold | Event]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """By device: what decides whether its positions are dense."""
+    users: dict[str, str] = field(default_factory=dict)
+    """Device → user, of every device that was ever connected."""
+    died: set[str] = field(default_factory=set)
+    members: dict[str, list[str]] = field(default_factory=dict)
+    stored: dict[str, list[Text]] = field(default_factory=lambda: defaultdict(list))
+    """By conversation, by seq."""
+    losses: list[int] = field(default_factory=list)
+    """Where a fault was allowed to lose what was only accepted."""
+    healed: Healed | None = None
+    quiesced: Quiesced | None = None
+
+    def stored_by_key(self) -> dict[Key, list[Text]]:
+        """The messages in the database, voids left out."""
+        found: dict[Key, list[Text]] = defaultdict(list)
+        for messages in self.stored.values():
+            for message in messages:
+                if message.sender_id is not None:
+                    found[key_of(message)].append(message)
+        return found
+
+    def devices_of(self, conversation_id: str) -> list[str]:
+        """The devices that have to see this conversation whole: those of its members, unless they died."""
+        members = self.members.get(conversation_id, [])
+        return [device for device, user in self.users.items() if user in members and device not in self.died]
+
+
+def index(records: Sequence[Record]) -> Index:
+    """Sort a history's records by what the rules ask."""
+    evidence = Index(records)
+    for at, record in enumerate(records):
+        _file(evidence, at, record)
+    for messages in evidence.stored.values():
+        messages.sort(key=lambda message: message.seq)
+    return evidence
+
+
+def _file(evidence: Index, at: int, record: Record) -> None:  # noqa: C901, PLR0912 (flat: one case a kind)
+    match record:
+        case Sent():
+            evidence.sends[_key(record)].append((at, record))
+        case Accepted():
+            evidence.accepted[_key(record)].append((at, record))
+        case Refused():
+            evidence.refused[_key(record)].append((at, record))
+        case Event():
+            _file_event(evidence, at, record)
+        case Loaded():
+            evidence.sights[record.device].append(Sight(at, record.t, record.device, record.message, "REST"))
+        case Connected():
+            evidence.users[record.device] = record.user
+            evidence.wire[record.device].append((at, record))
+        case Disconnected() | ResyncTold():
+            evidence.wire[record.device].append((at, record))
+        case Died():
+            evidence.died.add(record.device)
+        case Fault(loses_accepted=True):
+            evidence.losses.append(at)
+        case Healed():
+            evidence.healed = record
+        case Members():
+            evidence.members[record.conversation_id] = record.users
+        case Stored():
+            evidence.stored[record.message.conversation_id].append(record.message)
+        case Quiesced():
+            evidence.quiesced = record
+        case Fault() | Synced():
+            pass
+
+
+def _file_event(evidence: Index, at: int, event: Event) -> None:
+    evidence.wire[event.device].append((at, event))
+    if event.message is not None:
+        how = f"event at {event.position}" + (" (duplicate)" if event.duplicate else "")
+        evidence.sights[event.device].append(Sight(at, event.t, event.device, event.message, how))
+    if event.event == "message.rejected":
+        evidence.rejected[Key(event.conversation_id, event.user, event.client_msg_id)].append((at, event))
+
+
+def _key(record: Sent | Accepted | Refused) -> Key:
+    return Key(record.conversation_id, record.user, record.client_msg_id)
