@@ -15,11 +15,25 @@ async def check_layout(redis: Redis, store: Store, names: Names) -> None:
         Transient: MongoDB or Redis is away.
     """
     await store.check(names)
-    ours = orjson.dumps({"partitions": names.partitions, "shards": names.shards}, option=orjson.OPT_SORT_KEYS)
-    await redis.command("SET", names.layout(), ours, "NX")
+    await redis.command("SET", names.layout(), _copy(names), "NX")
+    await check_copy(redis, names)
+
+
+async def check_copy(redis: Redis, names: Names) -> None:
+    """Compare with Redis' copy alone, if it has one: for tools that need no MongoDB.
+
+    Raises:
+        LayoutMismatch: this Redis belongs to another deployment, or the settings name another layout.
+        Transient: Redis is away.
+    """
     copy = await redis.command("GET", names.layout())
-    if copy != ours:
+    if copy is not None and copy != _copy(names):
         raise LayoutMismatch(
-            f"Redis key {names.layout()} says {copy!r}, MongoDB says {ours!r}: this Redis belongs to another deployment; "
-            "set HEADRACE_REDIS_URL or HEADRACE_NAMESPACE right, or delete the key if the other deployment is gone"
+            f"Redis key {names.layout()} says {copy.decode(errors='replace')}, the settings say {_copy(names).decode()}: set "
+            "HEADRACE_PARTITIONS, HEADRACE_SHARDS and HEADRACE_NAMESPACE as they were at the deployment's birth; if this Redis "
+            "belonged to another deployment that is gone, delete the key"
         )
+
+
+def _copy(names: Names) -> bytes:
+    return orjson.dumps({"partitions": names.partitions, "shards": names.shards})

@@ -43,5 +43,5 @@ async def test_another_layout_is_refused_though_redis_holds_no_copy(
 
 async def test_the_redis_of_another_deployment_is_refused(general: Redis, store: Store, settings: Settings) -> None:
     await general.command("SET", settings.names.layout(), b'{"partitions":64,"shards":4}')
-    with pytest.raises(LayoutMismatch, match="another deployment"):
+    with pytest.raises(LayoutMismatch, match="belonged to another deployment"):
         await check_layout(general, store, settings.names)
