@@ -30,6 +30,9 @@ Plan = Callable[[Options, Mapping[str, str], DataFolder], tuple[Floor, ...]]
 
 MOST_PROCESSES: Final = 16
 
+SECRETS: Final = frozenset({f"{PREFIX}SIGNING_KEY", f"{PREFIX}OPS_TOKEN"})
+"""What a user gave us in the environment is not for the disk."""
+
 
 @click.command
 @click.option(
@@ -58,7 +61,7 @@ MOST_PROCESSES: Final = 16
     help="How many consumer processes.",
 )
 @click.option("--demo", is_flag=True, help="Make alice, bob, carol and a group, and print their passwords.")
-@click.option("--verbose", is_flag=True, help="Show the output of Redis and MongoDB, too.")
+@click.option("--verbose", is_flag=True, help="Show more: what Redis, MongoDB and our own processes say.")
 def command(**options: object) -> None:
     """Run everything on this machine: Redis and MongoDB where no URL names them, consumers and gateways.
 
@@ -107,7 +110,7 @@ async def run(options: Options, output: Output, plan: Plan = processes.floors) -
 async def _rise(options: Options, output: Output, folder: DataFolder, supervisor: Supervisor, plan: Plan) -> None:
     """Services, then the database's indexes, then our processes, then the demo; each step needs the ones before."""
     redis, mongodb = services.redis(os.environ, folder), services.mongodb(os.environ, folder)
-    environ = processes.environment(os.environ, folder, redis.url, mongodb.url)
+    environ = processes.environment(os.environ, folder, (redis.url, mongodb.url), verbose=options.verbose)
     settings = load_settings(environ)  # all faults at once, before anything starts
     output.say(SELF, "starting Redis and MongoDB")
     await supervisor.start(*(service.spec for service in (redis, mongodb) if service.spec))
@@ -117,7 +120,8 @@ async def _rise(options: Options, output: Output, folder: DataFolder, supervisor
     for floor in floors:
         output.say(SELF, f"starting {', '.join(spec.name for spec in floor)}")
         await supervisor.start(*floor)
-    write_private(folder.services_path, orjson.dumps(environ))
+    told = {name: value for name, value in environ.items() if name not in SECRETS}
+    write_private(folder.services_path, orjson.dumps(told | {f"{PREFIX}PORT": str(options.port)}))
     people = await _demo(options, output, folder) if options.demo else []
     report.show(output, options, folder.path, report.started(options, (redis, mongodb), floors), people)
 

@@ -39,11 +39,15 @@ class Options:
         return range(self.port, self.port + self.gateways)
 
 
-def environment(environ: Mapping[str, str], folder: DataFolder, redis_url: str, mongodb_url: str) -> dict[str, str]:
-    """The settings that all processes share. What the user set wins, but for the services' URLs, which are settled by now."""
+def environment(
+    environ: Mapping[str, str], folder: DataFolder, urls: tuple[str, str], *, verbose: bool
+) -> dict[str, str]:
+    """The settings that all processes share. What the user set wins, but for the URLs of Redis and MongoDB, settled by now."""
+    redis_url, mongodb_url = urls
     shared = {
         f"{PREFIX}ENVIRONMENT": "development",
         f"{PREFIX}LOG_FORMAT": "console",
+        f"{PREFIX}LOG_LEVEL": "info" if verbose else "warning",
         f"{PREFIX}HOST": LOCALHOST,
         f"{PREFIX}DRAIN_SECONDS": str(DRAIN_SECONDS),
         "PYTHONUNBUFFERED": "1",

@@ -46,14 +46,17 @@ class Supervisor:
         """Start one floor, all at once, and wait until each of it serves.
 
         Raises:
-            NotReady: one does not; the others go on until `stop`.
+            NotReady: one does not; the others are not waited for, and go on until `stop`.
         """
         floor = [Child(spec, self._say) for spec in specs]
         self._floors.append(floor)  # before anything runs: whatever happens next, `stop` finds it
-        results = await asyncio.gather(*(self._start(child) for child in floor), return_exceptions=True)
-        for failure in results:
-            if isinstance(failure, BaseException):
-                raise failure
+        starts = [asyncio.create_task(self._start(child)) for child in floor]
+        try:
+            await asyncio.gather(*starts)
+        finally:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
         self._keepers += [asyncio.create_task(self._keep(child)) for child in floor]
 
     async def _start(self, child: Child) -> None:
