@@ -19,7 +19,6 @@ import structlog
 from backplane.errors import Permanent, Transient
 from backplane.redis import Redis
 
-ACKNOWLEDGE_SECONDS: Final = 5.0
 BACKOFF_SECONDS: Final = (0.05, 2.0)
 CHANNELS_A_COMMAND: Final = 500
 
@@ -42,6 +41,7 @@ class Doorbells:
         on_ring: called in the event loop with (channel, payload) for each message; must not block or raise.
         on_lost: called when messages may have been missed: after every channel is subscribed again.
         idle_seconds: silence after which the connection is asked whether it lives; after twice that it is given up.
+        acknowledge_seconds: how long a subscriber waits.
     """
 
     def __init__(
@@ -51,8 +51,10 @@ class Doorbells:
         on_lost: Callable[[], None],
         *,
         idle_seconds: float = 5.0,
+        acknowledge_seconds: float = 5.0,
     ) -> None:
-        self._on_ring, self._on_lost, self._idle_seconds = on_ring, on_lost, idle_seconds
+        self._on_ring, self._on_lost = on_ring, on_lost
+        self._idle_seconds, self._acknowledge_seconds = idle_seconds, acknowledge_seconds
         self._connection = redis.connection()
         self._wanted: set[str] = set()
         self._outbox: list[_Asked] = []  # to be sent, in this order
@@ -82,26 +84,26 @@ class Doorbells:
         """Return once Redis has acknowledged: from then on every message of the channel is heard.
 
         Raises:
-            Transient: no acknowledgement within 5 s.
+            Transient: no acknowledgement within `acknowledge_seconds`.
         """
         already = channel in self._wanted
         self._wanted.add(channel)
         try:
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+            async with asyncio.timeout(self._acknowledge_seconds):
                 await self._ask("SSUBSCRIBE", channel)
         except BaseException as failure:
             if not already:  # nobody was told that this channel is heard
                 self._wanted.discard(channel)
                 self._put(_Asked("SUNSUBSCRIBE", channel, None))
             if isinstance(failure, TimeoutError):
-                raise Transient(f"Redis did not acknowledge a subscription within {ACKNOWLEDGE_SECONDS} s") from None
+                raise Transient(f"Redis did not acknowledge a subscription within {self._acknowledge_seconds} s") from None
             raise
 
     async def unsubscribe(self, channel: str) -> None:
         """Stop hearing a channel; returns once acknowledged or the connection is gone."""
         self._wanted.discard(channel)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+            async with asyncio.timeout(self._acknowledge_seconds):
                 await self._ask("SUNSUBSCRIBE", channel)
 
     async def _ask(self, verb: _Verb, channel: str) -> None:

@@ -189,7 +189,7 @@ class Connection:
                 raise Permanent(f"Redis refuses the credentials: {failure}") from failure
             if isinstance(failure, ResponseError):
                 raise _translate(failure) from failure
-            raise Transient(f"Redis is away: {failure or 'no answer'}") from failure
+            raise Transient(f"Redis is away: {str(failure) or 'no answer'}") from failure
         except BaseException:
             await self.close()
             raise
@@ -209,7 +209,7 @@ class Connection:
             raise Transient("Redis is loading its data") from failure
         except (RedisError, OSError, TimeoutError) as failure:
             await self.close()
-            raise Unknown(f"no answer from Redis: {failure or f'within {seconds} s'}") from failure
+            raise Unknown(f"no answer from Redis: {str(failure) or f'within {seconds} s'}") from failure
 
     async def send(self, commands: Sequence[Command]) -> None:
         """Write commands whose replies come out of `receive`.
