@@ -64,7 +64,7 @@ class Index:
     rejected: dict[Key, list[tuple[int, Event]]] = field(default_factory=lambda: defaultdict(list))
     sights: dict[str, list[Sight]] = field(default_factory=lambda: defaultdict(list))
     """By device, in the order in which it saw them."""
-    wire: dict[str, list[tuple[int, Connected | Disconnected | ResyncTold | Event]]] = field(
+    wire: dict[str, list[tuple[int, Connected | Disconnected | ResyncTold | Synced | Event]]] = field(
         default_factory=lambda: defaultdict(list)
     )
     """By device: what decides whether its positions are dense."""
@@ -119,7 +119,7 @@ def _file(evidence: Index, at: int, record: Record) -> None:  # noqa: C901, PLR0
         case Connected():
             evidence.users[record.device] = record.user
             evidence.wire[record.device].append((at, record))
-        case Disconnected() | ResyncTold():
+        case Disconnected() | ResyncTold() | Synced():
             evidence.wire[record.device].append((at, record))
         case Died():
             evidence.died.add(record.device)
@@ -133,7 +133,7 @@ def _file(evidence: Index, at: int, record: Record) -> None:  # noqa: C901, PLR0
             evidence.stored[record.message.conversation_id].append(record.message)
         case Quiesced():
             evidence.quiesced = record
-        case Fault() | Synced():
+        case Fault():
             pass
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from schemas.ids import Position
 from tests.histories.index import Index, Key, Sight, key_of
-from tests.histories.records import Connected, Disconnected, Event, ResyncTold, Text
+from tests.histories.records import Connected, Disconnected, Event, ResyncTold, Synced, Text
 
 LOSS_WINDOW_SECONDS = 5.0
 """An `accepted` may be written down this long after the fault that lost its intent."""
@@ -249,7 +249,7 @@ def silent_gap(history: Index) -> Iterator[Anomaly]:
                     if record.recovered:
                         yield from _whole(device, record)
                         last = Position.parse(record.resumed_from or record.position)
-                case ResyncTold():
+                case ResyncTold() | Synced():
                     last = Position.parse(record.position)
                 case Disconnected():
                     last = None
