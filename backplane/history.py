@@ -6,28 +6,27 @@ they have done by the `intent_id` inside, not by the entry's id, so a repeat cos
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, get_args
 
 from backplane.errors import Permanent
 from backplane.redis import Redis, Word
 from backplane.streams import Entry
 from schemas.ids import StreamId
 from schemas.names import Names
+from schemas.stages import PartitionStream
 
-Kind = Literal["intents", "events", "dead"]
-
-KINDS: Final[tuple[Kind, ...]] = ("intents", "events", "dead")
 LAST: Final = StreamId(2**63 - 1, 2**63 - 1)
 FIRST: Final = StreamId(0, 0)
 
 _PAGE: Final = 500
+_KINDS: Final[tuple[PartitionStream, ...]] = get_args(PartitionStream)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
     """One stream of one partition; `first` and `last` are None when it is empty."""
 
-    kind: Kind
+    kind: PartitionStream
     partition: int
     entries: int
     first: StreamId | None
@@ -35,7 +34,7 @@ class StreamState:
     bytes: int
 
 
-def key_of(names: Names, kind: Kind, partition: int) -> str:
+def key_of(names: Names, kind: PartitionStream, partition: int) -> str:
     """The key of a stream."""
     match kind:
         case "intents":
@@ -54,11 +53,11 @@ async def states(redis: Redis, partitions: Sequence[int]) -> list[StreamState]:
     """
     found: list[StreamState] = []
     for partition in partitions:
-        keys = [key_of(redis.names, kind, partition) for kind in KINDS]
+        keys = [key_of(redis.names, kind, partition) for kind in _KINDS]
         replies = [await _of_stream(redis, key) for key in keys]
         found += [
             StreamState(kind, partition, entries, first, last, size)
-            for kind, (entries, first, last, size) in zip(KINDS, replies, strict=True)
+            for kind, (entries, first, last, size) in zip(_KINDS, replies, strict=True)
         ]
     return found
 
@@ -79,7 +78,7 @@ def _edge(reply: Any) -> StreamId | None:
     return StreamId.parse(reply[0][0]) if reply else None
 
 
-async def groups(redis: Redis, kind: Kind, partition: int) -> list[dict[str, int | str | None]]:
+async def groups(redis: Redis, kind: PartitionStream, partition: int) -> list[dict[str, int | str | None]]:
     """What Redis says about the groups of a stream (XINFO GROUPS); empty if the stream does not exist."""
     [reply] = await redis.pipeline([("XINFO", "GROUPS", key_of(redis.names, kind, partition))])
     if isinstance(reply, Permanent):  # no such key

@@ -2,21 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import click
 
-from backplane import history
-from backplane.redis import Redis
-from backplane.streams import Entry
-from cli import output, systems
-from cli.entries import original, source_of, stage_of, summary
+from cli import output
 from cli.failures import FAILED
 from cli.places import Reference
 from cli.places import reference as reference_type
 from schemas.stages import STAGES
-
-Work = Callable[[Redis, Reference], Awaitable[dict[str, object]]]
 
 _references = click.argument("references", type=reference_type, nargs=-1, metavar="[PARTITION/ID]...")
 _all = click.option("--all", "every", is_flag=True, help="All of them; with --stage and --partition, all of those.")
@@ -38,11 +32,12 @@ def ls(*, partition: int | None, stage: str | None, count: int, as_json: bool) -
 
     Example:  headrace dead ls --stage persist
     """
-    found = asyncio.run(_ls(partition, stage))
-    newest = sorted(found, key=lambda one: one[1].id, reverse=True)[:count]
-    output.show([summary("dead", at, entry) for at, entry in newest], as_json=as_json, empty="no dead letters")
-    if len(newest) < len(found):
-        output.say(f"{len(newest)} of {len(found)}; more with -n")
+    from cli.asking import dead as asking
+
+    rows, there = asyncio.run(asking.ls(partition, stage, count))
+    output.show(rows, as_json=as_json, empty="no dead letters")
+    if len(rows) < there:
+        output.say(f"{len(rows)} of {there}; more with -n")
 
 
 @command.command
@@ -54,11 +49,13 @@ def show(*, reference: Reference, bodies: bool, as_json: bool) -> None:
 
     Example:  headrace dead show 3/1795000000000-0
     """
-    entry = asyncio.run(_one(reference))
-    if entry is None:
+    from cli.asking import dead as asking
+
+    row = asyncio.run(asking.one(reference, bodies=bodies))
+    if row is None:
         output.say(f"{reference} is not there")
         raise click.exceptions.Exit(FAILED)
-    output.show_one(summary("dead", reference.partition, entry, bodies=bodies), as_json=as_json)
+    output.show_one(row, as_json=as_json)
 
 
 @command.command
@@ -74,8 +71,10 @@ def retry(
 
     A client that was told of a rejection learns of the message after all. Example:  headrace dead retry --all --stage persist
     """
+    from cli.asking import dead as asking
+
     _selected(references, every=every)
-    rows = asyncio.run(_each(_retry, references, partition, stage))
+    rows = asyncio.run(asking.each(asking.retry, references, partition, stage))
     _report(rows, "sent again", as_json=as_json)
 
 
@@ -99,12 +98,14 @@ def drop(
 
     Example:  headrace dead drop 3/1795000000000-0
     """
+    from cli.asking import dead as asking
+
     _selected(references, every=every)
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError("deleting needs --yes where nobody can be asked")
         click.confirm("Delete for good?", abort=True, err=True)
-    rows = asyncio.run(_each(_drop, references, partition, stage))
+    rows = asyncio.run(asking.each(asking.drop, references, partition, stage))
     _report(rows, "dropped", as_json=as_json)
 
 
@@ -119,56 +120,3 @@ def _report(rows: Sequence[output.Row], done: str, *, as_json: bool) -> None:
     if missed:
         output.say(f"{missed} of {len(rows)} not {done}")
         raise click.exceptions.Exit(FAILED)
-
-
-async def _ls(partition: int | None, stage: str | None) -> list[tuple[int, Entry]]:
-    async with systems.the_redis() as redis:
-        return [
-            (at, entry) for at in systems.partitions(redis, partition) for entry in await _dead_of(redis, at, stage)
-        ]
-
-
-async def _dead_of(redis: Redis, partition: int, stage: str | None) -> list[Entry]:
-    key = redis.names.dead(partition)
-    pages = history.pages(redis, key, history.FIRST, history.LAST)
-    return [entry async for page in pages for entry in page if stage in {None, stage_of(entry)}]
-
-
-async def _one(reference: Reference) -> Entry | None:
-    async with systems.the_redis() as redis:
-        systems.partitions(redis, reference.partition)
-        return await history.one(redis, redis.names.dead(reference.partition), reference.entry_id)
-
-
-async def _each(
-    work: Work, references: Sequence[Reference], partition: int | None, stage: str | None
-) -> list[output.Row]:
-    async with systems.the_redis() as redis:
-        if not references:
-            references = [
-                Reference(at, entry.id)
-                for at in systems.partitions(redis, partition)
-                for entry in await _dead_of(redis, at, stage)
-            ]
-        return [{"entry": str(reference), **await work(redis, reference)} for reference in references]
-
-
-async def _retry(redis: Redis, reference: Reference) -> dict[str, object]:
-    """Append first, delete then: killed in between it is sent twice, and the stages know it by its `intent_id`."""
-    key = redis.names.dead(reference.partition)
-    entry = await history.one(redis, key, reference.entry_id)
-    if entry is None:
-        return {"outcome": "not there"}
-    source = source_of(entry)
-    if source is None:
-        return {"outcome": f"this version has no stage {stage_of(entry)!r}"}
-    target = history.key_of(redis.names, source, reference.partition)
-    [new] = await history.append_again(redis, target, [original(entry)])
-    await history.remove(redis, key, reference.entry_id)
-    return {"outcome": "sent again", "as": f"{source} {new}"}
-
-
-async def _drop(redis: Redis, reference: Reference) -> dict[str, object]:
-    key = redis.names.dead(reference.partition)
-    gone = await history.remove(redis, key, reference.entry_id)
-    return {"outcome": "dropped" if gone else "not there"}

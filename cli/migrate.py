@@ -4,8 +4,7 @@ import asyncio
 
 import click
 
-from backplane.layout import check_layout
-from cli import output, systems
+from cli import output
 
 
 @click.command
@@ -16,26 +15,12 @@ def command(*, check: bool, as_json: bool) -> None:
 
     Example:  headrace migrate --check || headrace migrate
     """
-    done = asyncio.run(_check() if check else _migrate())
+    from cli.asking import migrate as asking
+
+    done = asyncio.run(asking.check() if check else asking.migrate())
     if as_json:
         output.show([{"did": sentence} for sentence in done], as_json=True)
         return
     for sentence in done:
         click.echo(sentence)
     output.say("the database is as it should be" if check or not done else "the database is migrated")
-
-
-async def _check() -> list[str]:
-    settings = systems.settings_for_looking()
-    async with systems.the_store(settings) as store, systems.the_redis(settings):  # the latter compares Redis' copy
-        await store.check(settings.names)
-    return []
-
-
-async def _migrate() -> list[str]:
-    settings = systems.settings_for_looking()
-    async with systems.the_store(settings) as store:
-        done = await store.migrate(settings.names)
-        async with systems.the_redis(settings) as redis:
-            await check_layout(redis, store, settings.names)
-    return done

@@ -7,6 +7,8 @@ from typing import Final, Literal, NamedTuple
 
 StageName = Literal["persist", "fanout"]
 StreamKind = Literal["intents", "events"]
+PartitionStream = Literal["intents", "events", "dead"]
+"""Every stream of a partition: those that stages read, and the dead letters."""
 
 
 class Stage(NamedTuple):

@@ -4,6 +4,7 @@ A read that failed was not done: `Transient`. A write that failed on its way may
 gave up waiting for the majority (hole C5). What the server refused by its own rules stays refused: `Permanent`.
 """
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
@@ -53,7 +54,7 @@ def writing() -> Generator[None]:
 
 
 def _translated(failure: Exception, after_sending: type[Transient]) -> Exception:
-    words = f"MongoDB: {type(failure).__name__}: {failure}"[:500]
+    words = f"MongoDB: {type(failure).__name__}: {_brief(failure)}"
     match failure:
         case ServerSelectionTimeoutError() | WaitQueueTimeoutError() | InvalidOperation():
             return Transient(words)
@@ -67,6 +68,11 @@ def _translated(failure: Exception, after_sending: type[Transient]) -> Exception
             return Permanent(words)
         case _:
             return after_sending(words)
+
+
+def _brief(failure: Exception) -> str:
+    """The driver's words without its description of the whole topology."""
+    return re.split(r" \(configured timeouts|, Timeout: ", str(failure), maxsplit=1)[0][:300]
 
 
 def _translated_bulk(failure: BulkWriteError, after_sending: type[Transient], words: str) -> Exception:

@@ -2,19 +2,18 @@
 
 import time
 
-from backplane.history import Kind
 from backplane.streams import Entry
 from cli.places import Reference
 from schemas.entities import rfc3339
 from schemas.events import decode_header
 from schemas.intents import Intent, SendMessage, decode_intent
 from schemas.names import BODY_FIELD, HEADER_FIELD, INTENT_FIELD
-from schemas.stages import STAGES, StreamKind
+from schemas.stages import STAGES, PartitionStream, StreamKind
 
 _CARRIED = (INTENT_FIELD, HEADER_FIELD, BODY_FIELD)
 
 
-def summary(kind: Kind, partition: int, entry: Entry, *, bodies: bool = False) -> dict[str, object]:
+def summary(kind: PartitionStream, partition: int, entry: Entry, *, bodies: bool = False) -> dict[str, object]:
     """One row for an entry. `kind`: of the stream that it is in."""
     row: dict[str, object] = {"entry": str(Reference(partition, entry.id)), "at": rfc3339(entry.id.ms)}
     match kind:
