@@ -32,13 +32,13 @@ class Output:
             self.write(("  " + "  ".join(cells)).rstrip())
 
     def write(self, text: str = "") -> None:
-        """Show text as it is. A reader that went away (`headrace up | head`) must not stop the services in disorder."""
+        """Show text as it is. A reader that went away (`headrace up | head`, a closed terminal) stops nothing in disorder."""
         if self._broken:
             return
         try:
             self._stream.write(text + "\n")
             self._stream.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             self._broken = True
 
     def _paint(self, name: str, text: str) -> str:
