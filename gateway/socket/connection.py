@@ -44,6 +44,11 @@ class Connection:
         """Whose connection it is."""
         return self.session.identity.user_id
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What this process holds for the socket: at most two buffers and a page, however slow the client is."""
+        return self.session.delivery.waiting_bytes + self._line.waiting_bytes
+
     # What the hub tells
 
     def ring(self, position: Position, frame: bytes) -> None:

@@ -70,6 +70,11 @@ class Hub:
     def __len__(self) -> int:
         return len(self._roster)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What this process holds for all sockets."""
+        return sum(connection.waiting_bytes for connection in self._roster)
+
     def attach(self, doorbells: Doorbells) -> None:
         """Give it the doorbells that ring `on_ring`."""
         self._doorbells = doorbells
@@ -91,19 +96,21 @@ class Hub:
         leaving = list(self._roster)
         random.shuffle(leaving)
         began, seconds = time.monotonic(), self._settings.drain_seconds
-        for index, connection in enumerate(leaving):
-            wait = began + seconds * index / len(leaving) - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            connection.dismiss(self._elsewhere())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2 * GRACE_SECONDS):
-                while len(self._roster):
-                    self._left.clear()
-                    await self._left.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            for index, connection in enumerate(leaving):
+                wait = began + seconds * index / len(leaving) - time.monotonic()
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                connection.dismiss(self._elsewhere())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * GRACE_SECONDS):
+                    while len(self._roster):
+                        self._left.clear()
+                        await self._left.wait()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Doorbells
 

@@ -29,6 +29,11 @@ class Line:
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high=buffer_bytes)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What the transport has not handed to the kernel yet."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
     async def accept(self, subprotocol: str | None) -> None:
         """Answer the upgrade.
 

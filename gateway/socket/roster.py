@@ -34,7 +34,7 @@ class Roster(Generic[C]):
     """The seats of this process, by doorbell channel.
 
     Args:
-        subscribe: returns once the channel is heard; raises Transient.
+        subscribe: returns once the channel is heard; raises Transient, and then undoes itself what it may have done.
         unsubscribe: returns once it is not.
     """
 
@@ -87,8 +87,9 @@ class Roster(Generic[C]):
         async with seat.turn:
             if seat.connections or self._seats.get(channel) is not seat:
                 return
-            with contextlib.suppress(Transient):  # a doorbell that rings for nobody does no harm
-                await self._unsubscribe(channel)  # also after a subscribe that failed: it may have been done
-            seat.subscribed = False
+            if seat.subscribed:
+                with contextlib.suppress(Transient):  # a doorbell that rings for nobody does no harm
+                    await self._unsubscribe(channel)
+                seat.subscribed = False
             if not seat.connections:
                 del self._seats[channel]

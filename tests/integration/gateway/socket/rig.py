@@ -1,0 +1,192 @@
+"""A gateway's socket side in this process, on a real port and a real Redis, and a client that remembers what it heard."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from backplane.doorbells import Doorbells
+from backplane.logs import Delivery, Logs
+from backplane.redis import Redis
+from backplane.settings import Settings
+from backplane.streams import Intents
+from gateway.intake import Intake
+from gateway.load import Load
+from gateway.socket.hub import Hub
+from gateway.socket.transport import uvicorn_options
+from gateway.tokens import Tokens
+from schemas.ids import Position, SessionId, StreamId, UserId
+from tests.services import free_port
+
+SUBPROTOCOL = "headrace.v1"
+CONVERSATION = "0190c0de-0000-7000-8000-000000000001"
+
+
+class Client:
+    """One socket; frames that nobody waited for are kept in `passed`."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.passed: list[dict] = []
+
+    async def say(self, type_: str, **fields) -> None:
+        await self.socket.send(msgspec.json.encode({"type": type_, **fields}).decode())
+
+    async def hear(self, type_: str, seconds: float = 20, **fields) -> dict:
+        """The next frame of a type (and with these fields); others are passed over."""
+        async with asyncio.timeout(seconds):
+            while True:
+                frame = msgspec.json.decode(await self.socket.recv())
+                if frame["type"] == "ping":
+                    await self.say("pong")
+                if frame["type"] == type_ and fields.items() <= frame.items():
+                    return frame
+                self.passed.append(frame)
+
+    async def events(self, count: int, seconds: float = 30) -> list[int]:
+        """The offsets of the next `count` events."""
+        return [Position.parse((await self.hear("event", seconds))["position"]).offset for _ in range(count)]
+
+    async def ask(self, type_: str, **fields) -> dict:
+        """Send a request, and return its reply."""
+        number = uuid.uuid4().int % 10**9
+        await self.say(type_, id=number, **fields)
+        return await self.hear("reply", id=number)
+
+    async def send(self, text: str = "hi", **fields) -> dict:
+        return await self.ask(
+            "message.send",
+            **{"conversation_id": CONVERSATION, "client_msg_id": str(uuid.uuid4()), "content": {"text": text}} | fields,
+        )
+
+    async def end(self, seconds: float = 20) -> tuple[int, dict | None]:
+        """Read to the end: the close code, and the `disconnect` frame before it."""
+        said = None
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    frame = msgspec.json.decode(await self.socket.recv())
+                    if frame["type"] == "disconnect":
+                        said = frame
+        except ConnectionClosed as closed:
+            return (closed.rcvd.code if closed.rcvd else 1006), said
+
+
+class Rig:
+    """The parts, and what a consumer would do to them."""
+
+    def __init__(self, settings: Settings, redis: Redis, hub: Hub, tokens: Tokens, *, port: int) -> None:
+        self.settings, self.redis, self.hub, self.tokens = settings, redis, hub, tokens
+        self.url = f"ws://127.0.0.1:{port}/ws"
+        self.port = port
+        self.logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
+        self._event = 0
+        self._stack = contextlib.AsyncExitStack()
+
+    def token(self, user: str, *, session: str = "s1", now_ms: int | None = None) -> str:
+        now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+        return self.tokens.issue(UserId(user), SessionId(session), now_ms=now_ms)
+
+    async def dial(self, **options) -> Client:
+        """A socket that has said nothing yet."""
+        options = {"subprotocols": [SUBPROTOCOL], "compression": None, "max_size": None, "close_timeout": 1} | options
+        return Client(await self._stack.enter_async_context(connect(self.url, **options)))
+
+    async def connected(self, user: str, resume: str | None = None, **client) -> tuple[Client, dict]:
+        """A socket that is through with `connect`, and the answer."""
+        dialled = await self.dial()
+        fields = {"resume": resume} if resume else {}
+        await dialled.say("connect", token=self.token(user), client=client, **fields)
+        return dialled, await dialled.hear("connected")
+
+    async def append(self, user: str, count: int = 1, *, size: int = 0) -> None:
+        """What fanout does for `count` events of one user."""
+        shard = self.settings.names.shard_of(UserId(user))
+        deliveries = []
+        for _ in range(count):
+            self._event += 1
+            deliveries.append(Delivery(StreamId(1, self._event), self._body(size), [UserId(user)]))
+        for start in range(0, count, 100):
+            await self.logs.append(0, "era", shard, deliveries[start : start + 100])
+
+    async def append_unheard(self, user: str, count: int = 1) -> None:
+        """Entries whose doorbells got lost."""
+        log = self.settings.names.log(UserId(user))
+        epoch = (await self.logs.open(UserId(user))).position.epoch
+        for _ in range(count):
+            self._event += 1
+            await self.redis.command("XADD", log, f"{epoch}-*", "b", self._body(0))
+
+    async def trim(self, user: str, keep: int) -> None:
+        await self.redis.command("XTRIM", self.settings.names.log(UserId(user)), "MAXLEN", keep)
+
+    async def head(self, user: str) -> str:
+        return str((await self.logs.open(UserId(user))).position)
+
+    def _body(self, size: int) -> bytes:
+        return b'"event":"message.created","event_id":"e%d","ts":"t","data":{"text":"%s"}}' % (self._event, b"x" * size)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to this in time"
+        await asyncio.sleep(0.02)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings, **hub_options) -> AsyncIterator[Rig]:
+    """Start everything, as the composition root does."""
+    tokens = Tokens(settings)
+    redis = await Redis.open(settings)
+    names = settings.names
+    for partition in range(names.partitions):
+        for stream, group in ((names.intents(partition), "persist"), (names.events(partition), "fanout")):
+            await redis.command("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+    load = Load(settings, redis, poll_seconds=0.1)
+    await load.start()
+    logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
+    intents = Intents(redis, limit=settings.intents_in_flight)
+    intake = Intake(names, intents, load, limit=settings.intents_in_flight)
+    hub = Hub(settings, logs, intake, tokens, **hub_options)
+    doorbells = Doorbells(redis, hub.on_ring, hub.on_lost)
+    hub.attach(doorbells)
+    await doorbells.start()
+    await hub.start()
+    port = free_port()
+    application = Starlette(routes=[WebSocketRoute("/ws", hub.endpoint)])
+    config = uvicorn.Config(
+        application, port=port, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1,
+        **uvicorn_options(),
+    )  # fmt: skip
+    server = _Server(config)
+    task = asyncio.create_task(server.serve())
+    await until(lambda: server.started)
+    rig = Rig(settings, redis, hub, tokens, port=port)
+    try:
+        yield rig
+    finally:
+        await rig.close()
+        await hub.drain()
+        server.should_exit = True
+        await task
+        await doorbells.close()
+        await load.close()
+        await redis.close()
