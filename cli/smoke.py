@@ -132,7 +132,14 @@ async def _smoke(stages: _Stages, url: str, username: str, password: str, *, reg
     if [message.message_id for message in page] != [stored.message_id]:
         raise Failure(f"message {stored.message_id} was announced as stored, and history does not show it")
     stages.done("found")
-    return {"url": url, "user": username, "message_id": stored.message_id, "seq": stored.seq, **stages.times}
+    return {
+        "url": url,
+        "user": username,
+        "conversation_id": stored.conversation_id,
+        "message_id": stored.message_id,
+        "seq": stored.seq,
+        **stages.times,
+    }
 
 
 async def _sign_in(api: Api, username: str, password: str, *, register: bool) -> None:
