@@ -6,7 +6,6 @@ import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version as version_of
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
@@ -61,9 +60,7 @@ class Nouns(click.Group):
         """Import one subcommand."""
         del ctx
         noun = NOUNS.get(cmd_name)
-        if noun is None or find_spec(noun.module) is None:
-            return None
-        return import_module(noun.module).command
+        return import_module(noun.module).command if noun else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
@@ -79,8 +76,9 @@ class Nouns(click.Group):
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".headrace"),
     envvar="HEADRACE_DATA",
+    show_envvar=True,
     show_default=True,
-    help="Folder of a running `headrace up`, whose services are used if no HEADRACE_… URL names others.",
+    help="Data folder of `headrace up`; while that runs, its services are used if no HEADRACE_… URL names others.",
 )
 @click.version_option(version_of("headrace"), prog_name="headrace", message="%(prog)s %(version)s")
 @click.pass_context
@@ -90,6 +88,7 @@ def headrace(context: click.Context, *, debug: bool, data: Path) -> None:
     Try it:  headrace up --demo   and in another terminal   headrace chat --as alice
     """
     context.ensure_object(Options).debug = debug
+    context.default_map = {"up": {"data": data}, "chat": {"data": data}}
     noun = NOUNS.get(context.invoked_subcommand or "")
     if noun and noun.looks:
         running.adopt(data)

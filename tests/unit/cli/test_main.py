@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 from cli.main import NOUNS
+from cli.up import ports
+from cli.up.folder import DataFolder
 
 
 def headrace(*arguments: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -110,3 +112,12 @@ def test_a_folder_of_the_same_name_is_not_taken_for_ours(tmp_path: Path) -> None
     done = headrace("consumers", cwd=tmp_path, HEADRACE_PORT="seven")
     assert done.returncode == 2
     assert "HEADRACE_PORT" in done.stderr
+
+
+def test_the_data_folder_may_be_named_before_the_command_or_in_the_environment(tmp_path: Path) -> None:
+    taken = DataFolder.take(tmp_path / "here")
+    before = headrace("--data", str(taken.path), "up", "--port", str(ports.choose()))
+    inside = headrace("up", "--port", str(ports.choose()), cwd=tmp_path, HEADRACE_DATA="here")
+    taken.release()
+    assert "is in use by another" in before.stderr
+    assert "is in use by another" in inside.stderr
