@@ -8,8 +8,10 @@
     streams     partitions: append intents; fetch, settle, ack, bury, trim under a token
     leases      who owns a partition for a stage, and how many workers share
     logs        user logs: open, append, read, sweep
+    history     what the partition streams still hold, for operators
     doorbells   sharded pub/sub: what rings for the users connected here
     store/      MongoDB: migrations, users, sessions, conversations, messages                         [pymongo]
+    layout      the layout that MongoDB keeps and Redis copies: refuse another
 
 The gateway uses `streams.Intents`, `logs`, `doorbells`; its REST side and the consumers also use `store`.
 """
