@@ -100,6 +100,6 @@ class Load:
             overload_seconds=self._settings.overload_seconds,
             memory_limit_ratio=self._settings.memory_limit_ratio,
         )
-        if reason != self._reason:
+        if (reason is None) is not (self._reason is None):
             _log.warning("load changed", refusing=reason is not None, reason=reason)
         self._reason, self._seen_at = reason, time.monotonic()

@@ -197,7 +197,7 @@ class Connection:
             case bytes() as frame:
                 session.writing(time.monotonic())
                 await self._line.send(frame)
-                session.written()
+                session.written(time.monotonic())
                 self._room.set()
             case ReadPage(after, limit):
                 await self._page(after, limit)

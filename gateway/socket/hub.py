@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from backplane import telemetry
 from backplane.doorbells import Doorbells
-from backplane.errors import Transient
+from backplane.errors import Permanent, Transient
 from backplane.logs import Logs, parse_ring
 from backplane.settings import Settings
 from gateway.intake import Intake
@@ -162,6 +162,11 @@ class Hub:
                 await self._serve(line, connect, asked, identity)
             except Refused as refused:
                 await line.goodbye(Goodbye(refused.row, refused.reason, refused.retry_after_ms))
+            except Hangup:
+                raise
+            except Exception:  # noqa: BLE001 - a bug, or a Redis that refuses us, ends this connection with a goodbye
+                _log.exception("a connection failed")
+                await line.goodbye(Goodbye(CLOSES["internal_error"]))
 
     async def _introduce(self, line: Line) -> tuple[Connect, Position | None, Identity]:
         if self._draining:
@@ -255,16 +260,21 @@ class Hub:
         interval = min(1.0, self._settings.heartbeat_seconds / 4, self._settings.slow_consumer_seconds / 4)
         while True:
             await asyncio.sleep(interval)
-            now = time.monotonic()
-            live = catching_up = 0
-            for connection in self._roster:
-                connection.tick(now)
-                if connection.session.delivery.live:
-                    live += 1
-                else:
-                    catching_up += 1
-            telemetry.connections.labels("live").set(live)
-            telemetry.connections.labels("catching_up").set(catching_up)
+            try:
+                self._tick(time.monotonic())
+            except Exception:  # noqa: BLE001 - without this clock no connection would ever end
+                _log.exception("the socket clock failed")
+
+    def _tick(self, now: float) -> None:
+        live = catching_up = 0
+        for connection in self._roster:
+            connection.tick(now)
+            if connection.session.delivery.live:
+                live += 1
+            else:
+                catching_up += 1
+        telemetry.connections.labels("live").set(live)
+        telemetry.connections.labels("catching_up").set(catching_up)
 
     # The sweep: a silent channel can not show a lost tail (hole C9)
 
@@ -285,7 +295,7 @@ class Hub:
         began = time.monotonic()
         try:
             heads = await self._logs.heads([seat.user for seat in seats])
-        except Transient as failure:
+        except (Transient, Permanent) as failure:
             _log.warning("the sweep got no answer", users=len(seats), error=str(failure))
             self._count_unswept(seats, began)
             return False

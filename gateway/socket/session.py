@@ -175,6 +175,9 @@ class Session:
         """A frame was handed to the socket."""
         self._writing_since = now
 
-    def written(self) -> None:
+    def written(self, now: float) -> None:
         """The socket took it: progress."""
         self._writing_since = None
+        if not self.delivery.live:
+            # A socket that takes a backlog is read by somebody, whose pong is behind all of it.
+            self._heard_at = now

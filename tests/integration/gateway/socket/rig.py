@@ -83,10 +83,11 @@ class Client:
 class Rig:
     """The parts, and what a consumer would do to them."""
 
-    def __init__(self, settings: Settings, redis: Redis, hub: Hub, tokens: Tokens, *, port: int) -> None:
+    def __init__(self, settings: Settings, redis: Redis, hub: Hub, tokens: Tokens, server: uvicorn.Server) -> None:
         self.settings, self.redis, self.hub, self.tokens = settings, redis, hub, tokens
-        self.url = f"ws://127.0.0.1:{port}/ws"
-        self.port = port
+        self.port = server.config.port
+        self.url = f"ws://127.0.0.1:{self.port}/ws"
+        self._server = server
         self.logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
         self._event = 0
         self._stack = contextlib.AsyncExitStack()
@@ -134,6 +135,11 @@ class Rig:
     def _body(self, size: int) -> bytes:
         return b'"event":"message.created","event_id":"e%d","ts":"t","data":{"text":"%s"}}' % (self._event, b"x" * size)
 
+    @property
+    def transports(self) -> int:
+        """Sockets that this process holds, whether anybody serves them or not."""
+        return len(self._server.server_state.connections)
+
     async def close(self) -> None:
         await self._stack.aclose()
 
@@ -179,7 +185,7 @@ async def serving(settings: Settings, **hub_options) -> AsyncIterator[Rig]:
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)
-    rig = Rig(settings, redis, hub, tokens, port=port)
+    rig = Rig(settings, redis, hub, tokens, server)
     try:
         yield rig
     finally:

@@ -57,6 +57,7 @@ async def test_a_client_that_never_reads_is_aborted(rig: Rig):
         await rig.append("ann", 500, size=SIZE)
     assert await reading == list(range(1, 2001))
     await until(lambda: len(rig.hub) == 1, seconds=30)
+    await until(lambda: rig.transports == 1, seconds=30)
     assert time.monotonic() - began < 30
     # What its kernel holds is still whole frames in order; then the socket ends.
     seen: list[int] = []

@@ -177,7 +177,17 @@ def test_every_frame_that_the_socket_takes_is_progress():
         live.receive('{"type":"pong"}', float(second))
         live.writing(float(second))
         live.tick(second + 19.0)
-        live.written()
+        live.written(second + 19.0)
+    assert live.goodbye is None
+
+
+def test_a_client_that_reads_a_long_backlog_is_not_silent():
+    live = session()
+    live.delivery.swept(Head(Position(100, 9), 0))
+    for second in range(0, 200, 20):
+        live.writing(float(second))
+        live.written(float(second))
+        live.tick(float(second))
     assert live.goodbye is None
 
 
