@@ -38,7 +38,7 @@ def main(
     seconds: float,
     as_json: bool,
 ) -> None:
-    """Measure latency, cost and correctness under load."""
+    """Measure latency, cost and correctness under load. Exits 1 if a promise was broken; figures of a busy machine are called invalid."""
     plans = [
         Plan(name, SCENARIOS[name][0], SCENARIOS[name][1], rate, seconds)
         for name in scenarios or SCENARIOS
@@ -52,7 +52,7 @@ def main(
         click.echo(report.as_json(findings))
     else:
         report.print_table(findings)
-    sys.exit(0 if all(each.correctness.clean and each.valid for each in findings) else 1)
+    sys.exit(0 if all(each.correctness.clean for each in findings) else 1)
 
 
 async def _measure(plans: list[Plan], urls: list[str], gateways: int, consumers: int) -> list[Finding]:

@@ -1,0 +1,250 @@
+"""The SDK and `headrace chat` against the whole system, as `headrace up` starts it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import psutil
+import pytest
+
+from headrace_client import AnyEvent, Api, ApiError, Client, Event, Message, Rejected, Resynced, Unreachable
+from headrace_client.http import request
+from tests.services import free_port
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+
+UP_S = 60.0
+PATIENCE_S = 60.0
+
+
+class System:
+    """Two gateways and one consumer process under their supervisor."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.urls = [f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"]
+
+    def kill(self, mark: str) -> int:
+        """SIGKILL the processes whose command line holds `mark`; the supervisor starts them again."""
+        found = [
+            each
+            for each in psutil.Process(self.process.pid).children(recursive=True)
+            if mark in " ".join(each.cmdline())
+        ]
+        for each in found:
+            each.kill()
+        return len(found)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder = tmp_path_factory.mktemp("system")
+    port = free_port()
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "cli.main",
+        "up",
+        "--data",
+        str(folder / "data"),
+        "--port",
+        str(port),
+        "--gateways",
+        "2",
+    ]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HEADRACE_")}
+    with (folder / "up.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+    system = System(process, port)
+    try:
+        anyio.run(ready, system, folder / "up.log")
+        yield system
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+async def ready(system: System, log: Path) -> None:
+    with anyio.fail_after(UP_S):
+        for url in system.urls:
+            while True:
+                assert system.process.poll() is None, tail(log)
+                with contextlib.suppress(ApiError, Unreachable):
+                    await request(Api(url).address, "GET", "/health/ready", timeout_s=2)
+                    break
+                await asyncio.sleep(0.1)
+
+
+def tail(log: Path) -> str:
+    return log.read_text()[-3000:]
+
+
+async def person(url: str) -> Api:
+    api = Api(url)
+    await api.register(f"sdk-{secrets.token_hex(5)}", "correct horse battery")
+    return api
+
+
+async def watch(client: Client, texts: list[str], wanted: int) -> None:
+    """Collect the texts of a conversation as a program would show them: state, then events."""
+    async for event in client.events():
+        take(event, texts)
+        if len(texts) >= wanted:
+            return
+
+
+def take(event: AnyEvent, texts: list[str]) -> None:
+    match event:
+        case Resynced(state):
+            texts[:] = [message.text for each in state.conversations for message in each.messages]
+        case Event("message.created", data=Message() as message):
+            texts.append(message.text)
+        case _:
+            pass
+
+
+async def test_messages_arrive_in_order_through_two_gateways(system: System) -> None:
+    alice, bob = await person(system.urls[0]), await person(system.urls[1])
+    chat = await alice.create("direct", [(await bob.me()).user_id])
+    wanted = [f"message {n}" for n in range(20)]
+    seen: list[str] = []
+    async with Client(system.urls[0], token=alice.token) as sender, Client(system.urls[1], token=bob.token) as reader:
+        watching = asyncio.create_task(watch(reader, seen, len(wanted)))
+        sendings = [sender.send(chat.conversation_id, text) for text in wanted]
+        async with asyncio.timeout(PATIENCE_S):
+            stored = [await each.stored for each in sendings]
+            await watching
+    assert [message.seq for message in stored] == list(range(1, 21))
+    assert seen == wanted
+    assert [message.text for message in await bob.messages(chat.conversation_id)] == wanted
+
+
+async def test_stranger_is_rejected(system: System) -> None:
+    alice, bob, eve = [await person(system.urls[0]) for _ in range(3)]
+    chat = await alice.create("direct", [(await bob.me()).user_id])
+    async with Client(system.urls[0], token=eve.token) as client:
+        with pytest.raises(Rejected) as failure:
+            async with asyncio.timeout(PATIENCE_S):
+                await client.send(chat.conversation_id, "let me in").stored
+    assert failure.value.code == "not_member"
+
+
+async def test_nothing_is_lost_or_doubled_when_processes_are_killed(system: System, tmp_path: Path) -> None:
+    """A1, A3, A5: gateways, consumers and Redis die in the middle of a conversation."""
+    alice, bob = await person(system.urls[0]), await person(system.urls[1])
+    chat = await alice.create("direct", [(await bob.me()).user_id])
+    wanted = [f"message {n}" for n in range(27)]  # a state has the newest 30 of a conversation
+    seen: list[str] = []
+    async with (
+        Client(system.urls[0], token=alice.token, store=tmp_path / "a.db") as sender,
+        Client(system.urls[1], token=bob.token, store=tmp_path / "b.db") as reader,
+    ):
+        watching = asyncio.create_task(watch(reader, seen, len(wanted)))
+        async with asyncio.timeout(150):
+            for victim, batch in zip(("-m gateway", "-m consumers", "-server"), (0, 9, 18), strict=True):
+                sendings = [sender.send(chat.conversation_id, text) for text in wanted[batch : batch + 9]]
+                await sendings[3].stored
+                assert system.kill(victim)
+                for sending in sendings:
+                    await sending.stored
+            await watching
+        assert sender.stats().outbox == 0
+    assert seen == wanted
+    history = await bob.messages(chat.conversation_id, limit=200)
+    assert [(message.seq, message.text) for message in history] == list(enumerate(wanted, 1))
+
+
+@pytest.fixture
+async def demo(system: System, tmp_path: Path) -> Path:
+    """A data folder as `headrace up --demo` leaves it."""
+    password = "correct horse battery"
+    people = [Api(url) for url in system.urls]
+    names = [f"{name}-{secrets.token_hex(4)}" for name in ("alice", "bob")]
+    for api, name in zip(people, names, strict=True):
+        await api.register(name, password)
+    chat = await people[0].create("group", [(await people[1].me()).user_id], "Demo")
+    content = {
+        "url": system.urls[0],
+        "users": [{"username": name, "password": password} for name in names],
+        "conversations": [{"conversation_id": chat.conversation_id, "title": "Demo"}],
+    }
+    (tmp_path / "demo.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+async def chat(folder: Path, name: str, typed: str, *options: str) -> tuple[int, str, str]:
+    """`headrace chat` with this on its standard input."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-P", "-m", "cli.main", "chat", "--data", str(folder), "--as", name, *options),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        out, err = await process.communicate(typed.encode())
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_chat_sends_lines_and_waits_until_they_are_stored(demo: Path) -> None:
+    alice, bob = (user["username"] for user in json.loads((demo / "demo.json").read_text())["users"])
+    code, out, err = await chat(demo, alice, "hello\nhow are you?\n")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [f"#1 {alice}: hello", f"#2 {alice}: how are you?"]
+    code, out, _ = await chat(demo, bob, "fine\n/list\n")
+    assert code == 0
+    assert {f"#1 {alice}: hello", f"#2 {alice}: how are you?", f"#3 {bob}: fine"} <= set(out.splitlines())
+    assert "Demo" in out
+    code, out, _ = await chat(demo, alice, "good\n")
+    assert out.splitlines() == [f"#3 {bob}: fine", f"#4 {alice}: good"]
+
+
+async def test_chat_opens_new_conversations(demo: Path) -> None:
+    alice, bob = (user["username"] for user in json.loads((demo / "demo.json").read_text())["users"])
+    code, out, _ = await chat(demo, alice, f"/new @{bob}\npsst\n")
+    assert code == 0
+    assert f"#1 {alice}: psst" in out
+    code, out, _ = await chat(demo, bob, "yes?\n", "--conversation", alice)
+    assert code == 0
+    assert f"#2 {bob}: yes?" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "code"),
+    [
+        (["--url", "http://127.0.0.1:9"], "does not answer", 3),
+        (["--password", "wrong password"], "can not sign in", 1),
+        (["--conversation", "nowhere"], "no conversation 'nowhere'", 1),
+        (["--url", "gopher://mill"], "not a server's URL", 1),
+    ],
+)
+async def test_chat_explains_usual_failures_in_a_line(demo: Path, options: list[str], says: str, code: int) -> None:
+    name = json.loads((demo / "demo.json").read_text())["users"][0]["username"]
+    found, out, err = await chat(demo, name, "hello\n", *options)
+    assert found == code
+    assert out == ""
+    assert says in err
+    assert "Traceback" not in err
+
+
+async def test_chat_asks_who_one_is(demo: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "cli.main", "chat", "--data", str(demo)),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert b"--as NAME" in err
