@@ -26,7 +26,9 @@ def own(tmp_path: Path) -> Iterator[Server]:
 
 
 def settings_for(server: Server, **overrides: object) -> Settings:
-    return load_settings({}, environment="development", redis_url=redis_url(server), partitions=2, shards=3, **overrides)
+    return load_settings(
+        {}, environment="development", redis_url=redis_url(server), partitions=2, shards=3, **overrides
+    )
 
 
 @pytest.fixture
@@ -53,7 +55,9 @@ async def when_back(redis: Redis) -> None:
 
 
 async def test_a_server_that_is_away_is_transient_and_nothing_was_sent() -> None:
-    redis = await Redis.open(load_settings({}, environment="development", redis_url=f"redis://127.0.0.1:{free_port()}/0"))
+    redis = await Redis.open(
+        load_settings({}, environment="development", redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    )
     for append in (True, False):
         with pytest.raises(Transient) as caught:
             await redis.pipeline([("XADD", "s", "*", "i", "x")], append=append)
@@ -61,13 +65,17 @@ async def test_a_server_that_is_away_is_transient_and_nothing_was_sent() -> None
     await redis.close()
 
 
-async def test_a_server_that_does_not_answer_is_unknown_for_appends_on_an_open_connection(own: Server, client: Redis) -> None:
+async def test_a_server_that_does_not_answer_is_unknown_for_appends_on_an_open_connection(
+    own: Server, client: Redis
+) -> None:
     await client.pipeline([("XADD", "s", "*", "i", "one")], append=True)
     own.send(signal.SIGSTOP)
     try:
         with pytest.raises(Unknown):
             await client.pipeline([("XADD", "s", "*", "i", "two")], append=True)
-        with pytest.raises(Transient) as second:  # on a new connection: the greeting is not answered, so nothing was sent
+        with pytest.raises(
+            Transient
+        ) as second:  # on a new connection: the greeting is not answered, so nothing was sent
             await client.pipeline([("XADD", "s", "*", "i", "three")], append=True)
         assert not isinstance(second.value, Unknown)
     finally:
@@ -78,7 +86,9 @@ async def test_a_server_that_does_not_answer_is_unknown_for_appends_on_an_open_c
     assert bodies in ([b"one"], [b"one", b"two"])
 
 
-async def test_a_connection_that_the_server_closed_while_idle_is_replaced_before_anything_is_sent(own: Server, client: Redis) -> None:
+async def test_a_connection_that_the_server_closed_while_idle_is_replaced_before_anything_is_sent(
+    own: Server, client: Redis
+) -> None:
     await client.pipeline([("SET", "k", "1")], append=True)
     own.restart()
     await when_back(client)
@@ -95,7 +105,9 @@ async def test_an_error_of_ours_is_permanent_and_stands_in_its_place_in_a_pipeli
 
 
 async def test_wrong_credentials_are_permanent(own: Server) -> None:
-    redis = await Redis.open(load_settings({}, environment="development", redis_url=f"redis://:wrong@127.0.0.1:{own.port}/0"))
+    redis = await Redis.open(
+        load_settings({}, environment="development", redis_url=f"redis://:wrong@127.0.0.1:{own.port}/0")
+    )
     with pytest.raises(Permanent):
         await redis.ping()
     await redis.close()
@@ -116,7 +128,7 @@ async def test_a_read_only_server_is_transient(own: Server, client: Redis) -> No
 async def test_a_cancelled_blocking_read_takes_no_later_reply(client: Redis) -> None:
     reading = asyncio.create_task(client.block("BLPOP", "list", 1, seconds=1))
     async with asyncio.timeout(10):
-        while b"blocked_clients:1" not in await client.command("INFO", "clients"):
+        while b"blocked_clients:1" not in await client.command("INFO", "clients"):  # noqa: ASYNC110  what is polled is the outside world
             await asyncio.sleep(0.01)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -131,7 +143,9 @@ async def test_c3_a_missing_library_is_loaded_also_in_the_middle_of_a_connection
     before = await eras(client)
     await client.command("FUNCTION", "FLUSH")
     assert await client.call("heartbeat", [names.workers("persist")], ["w", 10_000]) == 1
-    replies = await client.pipeline([("PING",), fcall("heartbeat", [names.workers("persist")], ["v", 10_000]), ("PING",)])
+    replies = await client.pipeline(
+        [("PING",), fcall("heartbeat", [names.workers("persist")], ["v", 10_000]), ("PING",)]
+    )
     assert replies == [b"PONG", 2, b"PONG"]
     assert await eras(client) == before
 
@@ -146,12 +160,16 @@ async def test_c3_a_library_that_is_there_is_not_replaced(own: Server, client: R
     fresh = await Redis.open(settings_for(own))  # finds no `adopt`, so loads whatever is missing
     assert await fresh.call("heartbeat", ["w"], ["me", 1]) == b"theirs"
     assert await fresh.command("FCALL", "hr2_open", 0) == b"newer"
-    loaded = {library[library.index(b"library_name") + 1].decode() for library in await fresh.command("FUNCTION", "LIST")}
+    loaded = {
+        library[library.index(b"library_name") + 1].decode() for library in await fresh.command("FUNCTION", "LIST")
+    }
     assert loaded == {f"hr1_{name}" for name in libraries()} | {"hr2_open"}
     await fresh.close()
 
 
-async def test_a5_a_restarted_server_gets_a_new_era_in_every_shard_and_keeps_it_until_the_next_restart(own: Server, client: Redis) -> None:
+async def test_a5_a_restarted_server_gets_a_new_era_in_every_shard_and_keeps_it_until_the_next_restart(
+    own: Server, client: Redis
+) -> None:
     """A5"""
     first = await eras(client)
     assert None not in first

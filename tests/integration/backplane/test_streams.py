@@ -42,11 +42,13 @@ def own(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+def settings_for(server: Server) -> Settings:
+    return load_settings({}, environment="development", redis_url=redis_url(server), partitions=2, shards=3)
+
+
 @pytest.fixture
 async def own_client(own: Server) -> AsyncIterator[Redis]:
-    redis = await Redis.open(
-        load_settings({}, environment="development", redis_url=redis_url(own), partitions=2, shards=3)
-    )
+    redis = await Redis.open(settings_for(own))
     yield redis
     await redis.close()
 
@@ -366,7 +368,7 @@ async def test_b14_an_unknown_lag_cuts_nothing_by_count(client: Redis) -> None:
 # Memory
 
 
-async def test_b10_at_the_memory_limit_only_intents_are_refused(own_client: Redis) -> None:
+async def test_b10_at_the_memory_limit_only_intents_are_refused(own: Server, own_client: Redis) -> None:
     """B10"""
     client = own_client
     logs, user = Logs(client, max_entries=100, epoch_ttl_seconds=3600), UserId("user")
@@ -379,9 +381,7 @@ async def test_b10_at_the_memory_limit_only_intents_are_refused(own_client: Redi
         await add(client, b"4")
     assert not isinstance(refused.value, Unknown)
     # Everything that drains goes on, also on connections that are made only now.
-    fresh = await Redis.open(
-        load_settings({}, environment="development", redis_url=redis_url_of(client), partitions=2, shards=3)
-    )
+    fresh = await Redis.open(settings_for(own))
     partition = await owner(fresh)
     fetched = await partition.fetch(2)
     assert await partition.settle([Settled(first, [event(1)])], first) == 1
@@ -393,11 +393,6 @@ async def test_b10_at_the_memory_limit_only_intents_are_refused(own_client: Redi
     assert (await logs.heads([user]))[0] is not None
     assert [entry.id for entry in (await partition.fetch(5)).entries] == [third]
     await fresh.close()
-
-
-def redis_url_of(client: Redis) -> str:
-    kwargs = client._driver.connection_kwargs
-    return f"redis://{kwargs['host']}:{kwargs['port']}/0"
 
 
 # Lag
@@ -459,7 +454,9 @@ async def test_a_cancelled_caller_leaves_its_neighbours_alone(client: Redis) -> 
     assert intents.in_flight == 0
 
 
-async def test_a_frozen_redis_is_unknown_for_what_was_sent_and_transient_for_what_was_not(own: Server, own_client: Redis) -> None:
+async def test_a_frozen_redis_is_unknown_for_what_was_sent_and_transient_for_what_was_not(
+    own: Server, own_client: Redis
+) -> None:
     intents = Intents(own_client, limit=600)
     await intents.append(0, b"warm")
     own.send(signal.SIGSTOP)
@@ -484,9 +481,7 @@ async def test_a_frozen_redis_is_unknown_for_what_was_sent_and_transient_for_wha
 async def test_appends_to_a_redis_that_is_down_fail_at_once_and_work_again_later(tmp_path: Path) -> None:
     server = redis_server(tmp_path / "later")
     server.port = free_port()
-    redis = await Redis.open(
-        load_settings({}, environment="development", redis_url=redis_url(server), partitions=2, shards=2)
-    )
+    redis = await Redis.open(settings_for(server))
     intents = Intents(redis, limit=100)
     answers = await asyncio.gather(*(intents.append(0, b"x") for _ in range(50)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {Transient}
