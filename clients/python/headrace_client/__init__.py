@@ -11,11 +11,12 @@ In reading order::
                         ├── outbox                    what waits to be stored
                         └── inbox                     what arrives: order, gaps, repeats
 
-    entities, events, sending    what a program sees
+    entities, events    what a program sees; and `sending`, what `send` returns
     wire                frames and positions
     effects             what the core asks for
     backoff             how long to wait
-    store               what survives a restart (SQLite)
+    store, progress     what survives a restart (SQLite), and how far the program has come
+    tokens              where access tokens come from
     http, rest          the REST API
     errors              what can go wrong
 """

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -22,17 +21,15 @@ from headrace_client.events import AnyEvent
 from headrace_client.http import Address
 from headrace_client.inbox import Delivery
 from headrace_client.outbox import Outgoing
+from headrace_client.progress import Progress
 from headrace_client.rest import load_state
 from headrace_client.sending import Sending
 from headrace_client.store import Row, Store
+from headrace_client.tokens import Tokens, TokenSource
 
 log = logging.getLogger("headrace_client")
 
-Token = str | Callable[[], Awaitable[str]]
-
 DIAL_S = 10.0
-COMMIT_EVERY = 100
-"""Handled events between two commits of the position while more are waiting."""
 VERSION = "0.1.0"
 
 
@@ -64,7 +61,7 @@ class Client:
         self,
         url: str,
         *,
-        token: Token,
+        token: TokenSource,
         store: Path | str | None = None,
         client_name: str = "headrace-python",
         device_id: str | None = None,
@@ -73,7 +70,7 @@ class Client:
         deliver: bool = True,
     ) -> None:
         self.address = Address.parse(url)
-        self._token_source, self._token = token, ""
+        self._tokens = Tokens(token)
         self._store_path, self._deliver = store, deliver
         self._outbox_cap, self._inbox_limit = outbox_cap, inbox_limit
         self._client = {"name": client_name, "version": VERSION, "instance_id": uuid.uuid4().hex}
@@ -88,15 +85,13 @@ class Client:
         self._stopped = asyncio.Event()
         self._changed = asyncio.Event()
         self._current: Delivery | None = None
-        self._handled: str | None = None
-        self._handled_count = 0
-        self._settled: list[str] = []
 
     async def __aenter__(self) -> Self:
         self._store = Store(self._store_path)
         self._core = Core(
             self._store.load(), client=self._client, outbox_cap=self._outbox_cap, inbox_limit=self._inbox_limit
         )
+        self._progress = Progress(self._store)
         self._loop = asyncio.get_running_loop()
         self._spawn(self._run())
         return self
@@ -120,7 +115,7 @@ class Client:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._timer is not None:
             self._timer.cancel()
-        self._commit()
+        self._progress.commit(self._core.user_id)
         self._store.close()
         for sending in self._sendings.values():
             sending.settle(self._failure or Stopped("the client was closed; the message may or may not be sent later"))
@@ -216,7 +211,7 @@ class Client:
                 self._current, todo = self._core.take(self._loop.time())
                 self._apply(todo)
             if self._current is None:
-                self._commit()
+                self._progress.commit(self._core.user_id)
                 if self._stopped.is_set():
                     self._raise_if_stopped(closing=False)
                     return
@@ -224,7 +219,8 @@ class Client:
                 continue
             if self._current.item is not None:
                 yield self._current.item
-            self._taken()
+            step, self._current = self._current, None
+            self._progress.handled(step, self._core.user_id)
 
     async def handle(self, handler: Callable[[AnyEvent], Awaitable[None]]) -> None:
         """Call `handler` for every event until the client is closed. What it raises is logged, and the next event follows."""
@@ -242,25 +238,6 @@ class Client:
             core.link, core.user_id, position, core.outbox_size, len(core.inbox), core.inbox.repeats, core.counts
         )
 
-    # Positions
-
-    def _taken(self) -> None:
-        """The current step was handled. Commits are made when nothing waits, else every so often: events may come twice."""
-        step, self._current = self._current, None
-        if step is None or step.position is None:
-            return
-        self._handled = str(step.position)
-        self._handled_count += 1
-        if step.settles is not None:
-            self._settled.append(step.settles)
-        if self._handled_count >= COMMIT_EVERY:
-            self._commit()
-
-    def _commit(self) -> None:
-        if self._handled is not None and self._core.user_id is not None:
-            self._store.commit(self._core.user_id, self._handled, self._settled)
-            self._handled, self._handled_count, self._settled = None, 0, []
-
     # The connection
 
     async def _run(self) -> None:
@@ -276,7 +253,7 @@ class Client:
 
     async def _once(self) -> None:
         try:
-            token = await self._get_token(renew=self._core.token_stale)
+            token = await self._tokens.get(renew=self._core.token_stale)
             socket = await self._dial()
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, EOFError, Unreachable) as failure:
             log.info("no connection to %s: %s", self.address.socket_url, failure)
@@ -325,16 +302,6 @@ class Client:
             while True:
                 await socket.send(await frames.get(), text=True)
 
-    async def _get_token(self, *, renew: bool) -> str:
-        if isinstance(self._token_source, str):
-            if renew:
-                raise Stopped("the access token has expired, and there is no function to get another")
-            return self._token_source
-        if renew or not self._token:
-            answer = self._token_source()
-            self._token = await answer if inspect.isawaitable(answer) else answer
-        return self._token
-
     # Effects
 
     def _apply(self, todo: list[effects.Effect]) -> None:
@@ -382,7 +349,7 @@ class Client:
 
     async def _load(self, number: int) -> None:
         try:
-            state = await load_state(self.address, await self._get_token(renew=False))
+            state = await load_state(self.address, await self._tokens.get())
         except (ApiError, Unreachable, OSError) as failure:
             log.info("the state could not be loaded: %s", failure)
             self._core.load_failed(number, self._loop.time())
@@ -394,7 +361,7 @@ class Client:
 
     async def _refresh(self) -> None:
         try:
-            token = await self._get_token(renew=True)
+            token = await self._tokens.get(renew=True)
         except (HeadraceError, OSError) as failure:
             log.info("no new token: %s", failure)  # the server will say 4004 when the old one has ended
         else:
@@ -434,9 +401,8 @@ class Client:
 
     def _swallow(self) -> None:
         while step := self._core.inbox.take():
-            self._current = step
-            self._taken()
-        self._commit()
+            self._progress.handled(step, self._core.user_id)
+        self._progress.commit(self._core.user_id)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
