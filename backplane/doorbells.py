@@ -129,7 +129,7 @@ class Doorbells:
                     connection.create_task(self._watch())
             except* (Transient, Permanent) as lost:
                 failures += 1
-                _log.warning("doorbells_lost", failures=failures, error=str(lost.exceptions[0]))
+                _log.warning("the doorbells are lost", failures=failures, error=str(lost.exceptions[0]))
             await self._connection.close()
             await asyncio.sleep(random.uniform(least, min(most, least * 2 ** min(failures, 10))))
 

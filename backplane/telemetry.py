@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
@@ -40,9 +42,39 @@ def render_metrics() -> bytes:
     return generate_latest(REGISTRY)
 
 
+class Repeats:
+    """Lets one warning of a kind through per `quiet_seconds`, with how many were left out before it.
+
+    When Redis or MongoDB goes away every partition says so; thirty-two equal lines would bury the one that matters. Errors and
+    everything below warnings always pass.
+    """
+
+    def __init__(self, quiet_seconds: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet_seconds, self._clock = quiet_seconds, clock
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def __call__(
+        self, logger: structlog.typing.WrappedLogger, method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        """A structlog processor."""
+        del logger
+        if method != "warning":
+            return event
+        now, kind = self._clock(), str(event.get("event"))
+        said_at, left_out = self._said.get(kind, (float("-inf"), 0))
+        if now - said_at < self._quiet_seconds:
+            self._said[kind] = said_at, left_out + 1
+            raise structlog.DropEvent
+        self._said[kind] = now, 0
+        if left_out:
+            event["repeated"] = left_out
+        return event
+
+
 def configure_logging(settings: Settings) -> None:
     """Send every log line of this process to stdout, as JSON or for people."""
     shared: list[structlog.typing.Processor] = [
+        Repeats(),
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),

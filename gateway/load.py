@@ -5,6 +5,7 @@ Lag that can not be told counts as too much: a server that does not know whether
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -101,5 +102,5 @@ class Load:
             memory_limit_ratio=self._settings.memory_limit_ratio,
         )
         if (reason is None) is not (self._reason is None):
-            _log.warning("load changed", refusing=reason is not None, reason=reason)
+            _log.log(logging.INFO if reason is None else logging.WARNING, "load changed", reason=reason)
         self._reason, self._seen_at = reason, time.monotonic()
