@@ -84,7 +84,6 @@ class Redis:
             protocol=2,
             socket_timeout=None,  # time-outs are set per exchange, here
             socket_connect_timeout=CONNECT_SECONDS,
-            socket_keepalive=True,
             driver_info=None,
         )
         self._append = _Pool(self.connection, CONNECTIONS)

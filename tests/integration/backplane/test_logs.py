@@ -503,7 +503,9 @@ def test_a5_b2_b4_c10_a_position_is_continued_without_a_gap_or_its_epoch_has_cha
 
 
 @pytest.mark.anyio
-async def test_what_is_no_text_of_ours_is_permanent(client: Redis) -> None:
+async def test_reading_a_broken_log_is_permanent_and_opening_it_mends_it(client: Redis, logs: Logs) -> None:
     await client.command("SET", client.names.log(UserId("u")), "x")
     with pytest.raises(Permanent):
-        await Logs(client, max_entries=10, epoch_ttl_seconds=60).read(UserId("u"), Position(1, 0), 10)
+        await logs.read(UserId("u"), Position(1, 0), 10)
+    head = await logs.open(UserId("u"))
+    assert await logs.read(UserId("u"), head.position, 10) == []

@@ -104,6 +104,20 @@ async def test_an_error_of_ours_is_permanent_and_stands_in_its_place_in_a_pipeli
         await client.command("INCR", "text")
 
 
+async def test_a_unix_socket_serves_as_well(tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    listening = redis_server(tmp_path / "unix")
+    plain = listening.command
+    listening.command = lambda folder, port: [*plain(folder, port), "--unixsocket", str(path)]
+    listening.start()
+    redis = await Redis.open(load_settings({}, environment="development", redis_url=f"unix://{path}"))
+    try:
+        assert await redis.ping() > 0
+    finally:
+        await redis.close()
+        listening.kill()
+
+
 async def test_wrong_credentials_are_permanent(own: Server) -> None:
     redis = await Redis.open(
         load_settings({}, environment="development", redis_url=f"redis://:wrong@127.0.0.1:{own.port}/0")
