@@ -71,10 +71,13 @@ class Client:
         self.accepted = 0
         self.dead = False
         self.synced = asyncio.Event()
+        self.reading = asyncio.Event()
+        """Cleared, it stops reading its socket, as a browser in a closed laptop does."""
+        self.reading.set()
         self._recorder, self._http, self._addresses = recorder, http, addresses
         self._accept_seconds, self._create_seconds = accept_seconds, create_seconds
         self._highest: dict[str, int] = {}
-        self._seen: set[str] = set()
+        self.seen: set[str] = set()
         self._socket: ClientConnection | None = None
         self._requests: dict[int, str | None] = {}
         self._request_id = 0
@@ -135,7 +138,7 @@ class Client:
     async def _live(self) -> int:
         url = f"ws://{random.choice(self._addresses)}/ws"
         async with connect(
-            url, subprotocols=[Subprotocol("headrace.v1")], compression=None, ping_interval=None, open_timeout=5, close_timeout=0.2, max_queue=None
+            url, subprotocols=[Subprotocol("headrace.v1")], compression=None, ping_interval=None, open_timeout=5, close_timeout=0.2, max_queue=16
         ) as socket:  # fmt: skip
             resume = str(self.position) if self.position else None
             fields = {"token": self.token, "client": {"name": "recorder", "device_id": self.device}}
@@ -146,6 +149,7 @@ class Client:
             assert isinstance(first, frames.Connected), first
             self._connected(socket, first, resume)
             async for raw in socket:
+                await self.reading.wait()
                 await self._hear(socket, frames.frame_decoder.decode(raw))
         return socket.close_code or 1006
 
@@ -229,7 +233,8 @@ class Client:
                             await self._transmit(socket, key, waiting)
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), 0.25)
+                async with asyncio.timeout(0.25):  # `wait_for` of 3.11 may swallow a cancellation
+                    await self._wake.wait()
 
     async def _transmit(self, socket: ClientConnection, key: str, waiting: Waiting) -> None:
         waiting.attempts += 1
@@ -306,7 +311,7 @@ class Client:
             self._settled(rejection.client_msg_id)
 
     def _saw(self, message: frames.Message) -> None:
-        self._seen.add(message.message_id)
+        self.seen.add(message.message_id)
         self._highest[message.conversation_id] = max(message.seq, self._highest.get(message.conversation_id, 0))
         if message.sender_id == self.user:
             self._settled(message.client_msg_id)
@@ -334,7 +339,7 @@ class Client:
             except (Unreadable, httpx2.HTTPError):
                 await asyncio.sleep(random.uniform(*BACKOFF_SECONDS))
         for message in messages:
-            if message.message_id not in self._seen:
+            if message.message_id not in self.seen:
                 self._recorder.add(
                     records.Loaded(t=self._recorder.t, device=self.device, user=self.user, message=message.as_text())
                 )

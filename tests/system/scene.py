@@ -110,10 +110,24 @@ class Scene:
             await asyncio.sleep(max(ahead, 0.0))
             self.say_something(text)
 
+    @contextlib.asynccontextmanager
+    async def talking(self, *, per_second: float) -> AsyncGenerator[None]:
+        """Talk for as long as the block lasts."""
+        task = asyncio.create_task(self.talk(10**9, per_second=per_second))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
     def say_something(self, text: str = "") -> None:
         """One message from somebody whose outbox has room."""
-        ready = [client for client in self.clients if len(client.outbox) < OUTBOX_LIMIT]
-        if not ready:
+        ready = [
+            client
+            for client in self.clients
+            if client.reading.is_set() and len(client.outbox) < OUTBOX_LIMIT and not client.dead
+        ]
+        if not ready:  # the system is behind: so are the people
             return
         client = self.rng.choice(ready)
         mine = [conversation for conversation, members in self.conversations.items() if client.user in members]

@@ -59,6 +59,8 @@ class Process:
     arguments: list[str]
     environ: dict[str, str]
     port: int
+    internal_port: int
+    """Of metrics."""
     output: Path
     running: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -85,6 +87,10 @@ class Process:
             self.running.kill()
             self.running.wait()
             self.running = None
+
+    def lines(self) -> list[str]:
+        """What it wrote so far."""
+        return self.output.read_text(errors="replace").splitlines()
 
     async def terminate(self) -> int:
         """SIGTERM; the exit code."""
@@ -147,14 +153,14 @@ class Stack:
         await until(all_ready, READY_SECONDS, "the stack is not ready")
 
     async def metric(self, process: Process, name: str) -> float:
-        """The sum of a consumer's metric over its labels."""
-        _, text = await process.get("/metrics")
+        """The sum of a process' metric over its labels."""
+        _, text = await process.get("/metrics", process.internal_port)
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
 
     def logs(self, lines: int = 25) -> str:
         """The end of what every process wrote."""
         parts = [
-            f"--- {process.name}\n" + "\n".join(process.output.read_text(errors="replace").splitlines()[-lines:])
+            f"--- {process.name}\n" + "\n".join(process.lines()[-lines:])
             for process in self.processes
             if process.output.exists()
         ]
@@ -182,13 +188,15 @@ async def run_stack(folder: Path, *, gateways: int = 2, consumers: int = 2, **ov
     settings = load_settings(environ)
     processes: list[Process] = []
 
-    def process(kind: str, number: int, *arguments: str, port_variable: str) -> Process:
-        port = free_port()
+    def process(kind: str, number: int, *arguments: str) -> Process:
+        port, internal_port = free_port(), free_port()
+        ports = {"PORT": port, "INTERNAL_PORT": internal_port} if kind == "gateway" else {"METRICS_PORT": internal_port}
         made = Process(
             f"{kind}-{number}",
             ["-m", kind, *arguments],
-            environ | {f"{PREFIX}{port_variable}": str(port)},
+            environ | {PREFIX + name: str(value) for name, value in ports.items()},
             port,
+            internal_port,
             folder / f"{kind}-{number}.log",
         )
         processes.append(made)
@@ -207,11 +215,8 @@ async def run_stack(folder: Path, *, gateways: int = 2, consumers: int = 2, **ov
             settings,
             redis,
             mongodb,
-            [process("gateway", n, port_variable="PORT") for n in range(gateways)],
-            [
-                process("consumers", n, "--stages", "persist,fanout", port_variable="METRICS_PORT")
-                for n in range(consumers)
-            ],
+            [process("gateway", n) for n in range(gateways)],
+            [process("consumers", n, "--stages", "persist,fanout") for n in range(consumers)],
             client,
             store,
         )
