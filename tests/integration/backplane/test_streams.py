@@ -464,7 +464,7 @@ async def test_a_frozen_redis_is_unknown_for_what_was_sent_and_transient_for_wha
         tasks = [asyncio.create_task(intents.append(0, b"%d" % number)) for number in range(600)]
         await asyncio.sleep(0)
         assert intents.in_flight == 600
-        with pytest.raises(Transient) as over:
+        with pytest.raises(Transient, match="600 intents are in flight") as over:
             await intents.append(0, b"over the bound")
         assert not isinstance(over.value, Unknown)
         answers = await asyncio.gather(*tasks, return_exceptions=True)
