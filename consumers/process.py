@@ -24,7 +24,7 @@ from consumers.pace import Pace
 from consumers.persist import Persist
 from consumers.runner import Runner
 from consumers.tenure import Tenure
-from consumers.worker import Runs, Worker
+from consumers.worker import STALLED_SECONDS, Runs, Worker
 from schemas.stages import STAGES, StageName
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,9 @@ async def run(settings: Settings, stages: Sequence[StageName], stop: asyncio.Eve
         await store.close()
 
 
-def make_worker(stage: StageName, settings: Settings, redis: Redis, store: Store) -> Worker:
+def make_worker(
+    stage: StageName, settings: Settings, redis: Redis, store: Store, *, stalled_seconds: float = STALLED_SECONDS
+) -> Worker:
     """One stage's worker, with an id of its own."""
     worker_id = f"{socket.gethostname()}-{secrets.token_hex(4)}"
     leases = Leases(redis, STAGES[stage], worker_id, lease_ms=int(settings.lease_seconds * 1000))
@@ -67,7 +69,7 @@ def make_worker(stage: StageName, settings: Settings, redis: Redis, store: Store
             case "fanout":
                 return partition, Runner(partition, tenure, _fanout(settings, redis, store, tenure), settings)
 
-    return Worker(stage, worker_id, leases, settings, build)
+    return Worker(stage, worker_id, leases, settings, build, stalled_seconds=stalled_seconds)
 
 
 def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> Persist:

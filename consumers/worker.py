@@ -61,6 +61,8 @@ class Worker:
         leases: of this worker and stage.
         settings: of the process.
         build: opens a partition under a tenure's token, with the runner of this stage.
+        stalled_seconds: with work and without any success for this long, it gives everything back …
+        penalty_seconds: … and bids last for this long.
     """
 
     def __init__(
@@ -70,8 +72,12 @@ class Worker:
         leases: Leases,
         settings: Settings,
         build: Callable[[Tenure], tuple[Partition, Runs]],
+        *,
+        stalled_seconds: float = STALLED_SECONDS,
+        penalty_seconds: float = PENALTY_SECONDS,
     ) -> None:
         self._stage, self._id = stage, worker_id
+        self._stalled_seconds, self._penalty_seconds = stalled_seconds, penalty_seconds
         self._leases, self._settings, self._build = leases, settings, build
         self._holdings: dict[int, Holding] = {}
         self._free_since: dict[int, float] = {}
@@ -144,13 +150,13 @@ class Worker:
         held = [holding for holding in self._holdings.values() if holding.runner]
         return (
             self._workers > 1
-            and any(holding.tenure.trouble_seconds > STALLED_SECONDS for holding in held)
-            and all(now - holding.runner.settled_at > STALLED_SECONDS for holding in held if holding.runner)
+            and any(holding.tenure.trouble_seconds > self._stalled_seconds for holding in held)
+            and all(now - holding.runner.settled_at > self._stalled_seconds for holding in held if holding.runner)
         )
 
     async def _step_aside(self, now: float) -> None:
-        self._log.error("nothing gets done here: giving all partitions back", seconds=STALLED_SECONDS)
-        self._aside_until = now + PENALTY_SECONDS
+        self._log.error("nothing gets done here: giving all partitions back", seconds=self._stalled_seconds)
+        self._aside_until = now + self._penalty_seconds
         self._give_back(list(self._holdings))
         await self._leases.retire()
 
