@@ -6,6 +6,8 @@ import signal
 import sys
 from typing import get_args
 
+import uvloop
+
 from backplane.settings import Settings, SettingsError, load_settings
 from backplane.store.mongo import LayoutMismatch
 from backplane.telemetry import configure_logging
@@ -24,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings()
         configure_logging(settings)
-        asyncio.run(_run(settings, stages))
+        uvloop.run(_run(settings, stages))
     except (SettingsError, LayoutMismatch) as failure:
         sys.stderr.write(f"{failure}\n")
         return 2

@@ -2,7 +2,9 @@
 
 Each batch writes in one order, and a crash after any step leaves something that the next owner continues from::
 
-    look up ─▶ decide ─▶ conversations ─▶ messages, in order ─▶ counters ─▶ (the runner settles: events + acknowledgement)
+    states ─▶ decide ─▶ conversations ─▶ messages, in order ─▶ counters ─▶ (the runner settles: events + acknowledgement)
+       ▲                                     │
+       └── look repeats up, decide again ◀───┘ refused by a unique index
 
 The numbers in `conversations` are raised after the messages they count: everything up to `last_seq` is stored without a gap,
 and whoever reads changes up to `conversations.rev` misses none (hole C7).
@@ -170,15 +172,22 @@ class Persist:
     # Storing
 
     async def _store(self, intents: Sequence[Intent], touched: Iterable[ConversationId]) -> Plan:
+        looked: dict[MessageId, StoredMessage] | None = None
         for _ in range(_ROUNDS):
-            found, states = await asyncio.gather(self._find(intents), self._states(touched))
-            plan = decide(intents, states, found, member_limit=self._member_limit, now_ms=_now_ms())
+            states = await self._states(touched)
+            plan = decide(intents, states, looked or {}, member_limit=self._member_limit, now_ms=_now_ms())
+            # Resends are rare, so none is looked up in advance: a new message that is none hits the unique index, and then, or
+            # before anything is refused (hole A3), the whole batch is looked up and decided again (docs/adr/0002).
+            if looked is None and any(isinstance(outcome, Rejected) for outcome in plan.outcomes):
+                looked = await self._find(intents)
+                continue
             if await self._write(plan):
                 return plan
             # A number or an id was taken by somebody else: a predecessor's late write, or we are the late one. What of this plan
             # was stored is definite, so deciding again finds it as a repeat and goes on with the rest (holes C4, C6).
             self._ledger.forget(touched)
             await self._claim.confirm()
+            looked = await self._find(intents)
         raise Transient("the numbers are taken by somebody else, again and again")
 
     async def _find(self, intents: Sequence[Intent]) -> dict[MessageId, StoredMessage]:

@@ -22,16 +22,19 @@ def share(me: str, partitions: int, workers: int, owners: Mapping[int, str]) -> 
     """Divide `partitions` among `workers` live ones, given who holds what now.
 
     Two workers may both think that they are among those with one more; the extra ones, by name, give theirs back next round.
+    One more is only taken from what is left once everybody has P // W: else the quick would take it from the poor, and give it back,
+    for ever.
     """
     floor, extras = divmod(partitions, max(workers, 1))
     held = Counter(owners.values())
     mine = sorted(partition for partition, owner in owners.items() if owner == me)
-    heavy = sorted(worker for worker, count in held.items() if count > floor)
-    others_heavy = sum(worker != me for worker in heavy)
-    mine_is_extra = me in heavy[:extras] if me in heavy else others_heavy < extras
-    quota = floor + mine_is_extra
     free = in_my_order(me, [partition for partition in range(partitions) if partition not in owners])
-    return Share(give=mine[quota:], take=free[: max(0, quota - len(mine))])
+    heavy = sorted(worker for worker, count in held.items() if count > floor)
+    quota = floor + 1 if me in heavy[:extras] else floor
+    wanted_by_others = floor * (workers - 1) - sum(min(count, floor) for worker, count in held.items() if worker != me)
+    spare = len(free) - max(0, wanted_by_others) - max(0, floor - len(mine))
+    may_have_one_more = me not in heavy and len(heavy) < extras and spare > 0
+    return Share(give=mine[quota:], take=free[: max(0, quota + may_have_one_more - len(mine))])
 
 
 def in_my_order(me: str, partitions: Collection[int]) -> list[int]:

@@ -193,6 +193,16 @@ async def test_a_hole_becomes_a_void_that_everybody_hears_of_even_if_the_owner_d
         assert sorted(found.seq for found in world.messages.values() if found.void) == [1, 3]
 
 
+async def test_repeats_cost_a_look_up_and_new_messages_none() -> None:
+    world = a_world(send(1, "k1"), send(2, "k2"))
+    await Process(world).drain(100)
+    assert world.looked_up == 0
+    world.append(send(3, "k3"), send(4, "k1"), send(5, "k5"))
+    await Process(world).drain(100)
+    assert world.looked_up > 0
+    check_promises(world, [send(1, "k1"), send(2, "k2"), send(3, "k3"), send(4, "k1"), send(5, "k5")])
+
+
 async def test_while_an_outcome_is_open_nothing_is_decided_anew() -> None:
     """C6: were the second try decided anew, it would be refused while the first still lands."""
     world = a_world(send(1, "k1"))

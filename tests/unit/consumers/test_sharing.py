@@ -1,7 +1,7 @@
 """Every worker divides alike: whatever the start, a few rounds lead to an even division that stays."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from consumers.sharing import share
@@ -21,16 +21,18 @@ def round_of_all(owners: dict[int, str], workers: list[str], partitions: int) ->
             owners.setdefault(partition, worker)
 
 
+@example(partitions=10, count=8, start={})
 @given(
     partitions=st.integers(1, 40),
     count=st.integers(1, 12),
     start=st.dictionaries(st.integers(0, 39), st.sampled_from(WORKERS), max_size=40),
 )
+@settings(max_examples=500)
 def test_any_start_becomes_even_and_stays(partitions: int, count: int, start: dict[int, str]) -> None:
     workers = WORKERS[:count]
     # Leases of the dead have run out; those of the living may be anyhow.
     owners = {partition: owner for partition, owner in start.items() if partition < partitions and owner in workers}
-    for _ in range(6):
+    for _ in range(12):
         round_of_all(owners, workers, partitions)
     assert sorted(owners) == list(range(partitions))
     counts = [list(owners.values()).count(worker) for worker in workers]

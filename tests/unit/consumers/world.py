@@ -43,6 +43,7 @@ class World:
     """Inserts of a dead process that have yet to land."""
     owner: int = 0
     written: int = 0
+    looked_up: int = 0
 
     def append(self, *intents: Intent) -> None:
         for intent in intents:
@@ -148,6 +149,7 @@ class Inserts:
         self.process, self.world = process, process.world
 
     async def find(self, ids: Sequence[MessageId]) -> dict[MessageId, StoredMessage]:
+        self.world.looked_up += 1
         return {found: self.world.messages[found] for found in ids if found in self.world.messages}
 
     async def insert(self, documents: Sequence[StoredMessage]) -> int:
