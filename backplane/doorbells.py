@@ -96,7 +96,9 @@ class Doorbells:
                 self._wanted.discard(channel)
                 self._put(_Asked("SUNSUBSCRIBE", channel, None))
             if isinstance(failure, TimeoutError):
-                raise Transient(f"Redis did not acknowledge a subscription within {self._acknowledge_seconds} s") from None
+                raise Transient(
+                    f"Redis did not acknowledge a subscription within {self._acknowledge_seconds} s"
+                ) from None
             raise
 
     async def unsubscribe(self, channel: str) -> None:

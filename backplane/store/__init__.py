@@ -6,6 +6,7 @@
     sessions       refresh tokens, one family a session
     conversations  conversations and members: states for persist, lists for REST, recipients for fanout
     messages       messages: repeats, ordered inserts, pages
+    together       writes of several partitions in one command
     documents      structs to documents and back; bounded queries
     failures       the driver's exceptions, translated once
 

@@ -14,6 +14,7 @@ from backplane.errors import Transient
 from backplane.store.documents import Database, Document, chunks, find_in, from_document, to_document
 from backplane.store.failures import reading, refused_indexes, writing
 from backplane.store.messages import Messages, StoredMessage, as_message
+from backplane.store.together import Together
 from schemas.entities import Conversation, Member, rfc3339
 from schemas.ids import ConversationId, MessageId, UserId
 from schemas.names import CONVERSATIONS, MEMBERS
@@ -111,6 +112,7 @@ class Conversations:
         self._conversations = database[CONVERSATIONS]
         self._members = database[MEMBERS]
         self._messages = Messages(database)
+        self._raises: Together[Counters, None] = Together(self._raise_together)
 
     async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
         """Those that exist, majority-committed, in chunks of 50 ids."""
@@ -148,13 +150,18 @@ class Conversations:
 
     async def raise_counters(self, counters: Sequence[Counters]) -> None:
         """Raise `rev`, `last_seq` and `last_message_id` of conversations whose `rev` is lower: the last write of a batch (hole C7)."""
+        if counters:
+            await self._raises.call(counters)
+
+    async def _raise_together(self, calls: list[Sequence[Counters]]) -> list[None]:
         raises = [
             UpdateOne({"_id": raised.conversation_id, "rev": {"$lt": raised.rev}}, {"$set": _raised(raised)})
-            for raised in counters
+            for call in calls
+            for raised in call
         ]
-        if raises:
-            with writing():
-                await self._conversations.bulk_write(raises, ordered=False)
+        with writing():
+            await self._conversations.bulk_write(raises, ordered=False)
+        return [None] * len(calls)
 
     async def of_user(self, user_id: UserId, *, after: str | None, limit: int) -> tuple[list[Conversation], str | None]:
         """A page of a person's conversations with `last_message`, `unread_count`, `read_seq` and members, and the next cursor.

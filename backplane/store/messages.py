@@ -6,9 +6,10 @@ from typing import Final
 import msgspec
 from pymongo.errors import BulkWriteError
 
-from backplane.errors import Transient, Unknown
+from backplane.errors import Permanent, Transient, Unknown
 from backplane.store.documents import Database, Document, chunks, find_in, find_range, from_document, to_document
 from backplane.store.failures import refused_indexes, writing
+from backplane.store.together import Together
 from schemas.entities import Message, MessageContent, rfc3339
 from schemas.ids import MAX_SAFE_INTEGER, ClientMsgId, ConversationId, MessageId, UserId
 from schemas.names import MESSAGES
@@ -63,6 +64,7 @@ class Messages:
 
     def __init__(self, database: Database) -> None:
         self._messages = database[MESSAGES]
+        self._inserts: Together[StoredMessage, int] = Together(self._insert_together, limit=_ONE_COMMAND)
 
     async def find(self, ids: Sequence[MessageId]) -> dict[MessageId, StoredMessage]:
         """Those of the messages that exist, majority-committed, voids included."""
@@ -81,7 +83,7 @@ class Messages:
         inserted = 0
         for chunk in chunks(documents, _ONE_COMMAND):
             try:
-                went_in = await self._insert_chunk(chunk)
+                went_in = await self._inserts.call(chunk)
             except Unknown:
                 raise
             except Transient as failure:
@@ -90,6 +92,28 @@ class Messages:
             if went_in < len(chunk):
                 break
         return inserted
+
+    async def _insert_together(self, calls: list[Sequence[StoredMessage]]) -> list[int | Exception]:
+        """Insert several callers' documents in one command; a refusal costs only the caller whose document it is."""
+        answers: list[int | Exception] = []
+        while len(answers) < len(calls):
+            rest = calls[len(answers) :]
+            try:
+                inserted = await self._insert_chunk([document for call in rest for document in call])
+            except Permanent as failure:
+                if len(rest) == 1:
+                    return [*answers, failure]
+                # One of them is refused for what it is; alone, each learns whether it was theirs. What went in before it is
+                # refused now as stored already, which every caller must be ready for (hole C4).
+                return answers + [(await self._insert_together([call]))[0] for call in rest]
+            except Transient as failure:
+                return answers + [failure] * len(rest)
+            for call in rest:
+                answers.append(min(inserted, len(call)))
+                if inserted < len(call):
+                    break
+                inserted -= len(call)
+        return answers
 
     async def _insert_chunk(self, documents: Sequence[StoredMessage]) -> int:
         with writing():

@@ -1,5 +1,7 @@
 """Messages in a real database: what was numbered is stored as a prefix, repeats are refused by the indexes, pages are exact."""
 
+import asyncio
+
 import anyio
 import pytest
 from hypothesis import HealthCheck, given
@@ -110,6 +112,22 @@ async def test_a_document_that_mongodb_can_not_take_is_permanent(store: Store) -
     here = new_id()
     with pytest.raises(Permanent):
         await store.messages.insert([a_message(here, 1, text="x" * 17_000_000)])
+
+
+async def test_a_refusal_costs_only_the_caller_whose_document_it_is(store: Store) -> None:
+    """C4: partitions that write at the same time share commands, and nothing else."""
+    taken, unfit = new_id(), new_id()
+    await store.messages.insert([a_message(taken, 2)])
+    others = [new_id() for _ in range(6)]
+    batches = [[a_message(here, seq) for seq in (1, 2, 3)] for here in (*others[:3], taken, *others[3:])]
+    batches.insert(5, [a_message(unfit, 1, text="x" * 17_000_000)])
+    answers = await asyncio.gather(*(store.messages.insert(batch) for batch in batches), return_exceptions=True)
+    assert isinstance(answers.pop(5), Permanent)
+    assert answers[:4] == [3, 3, 3, 1]
+    # Who shared a command with the unfit one may be told of their own documents, stored a moment before: never of more.
+    assert set(answers[4:]) <= {0, 3}
+    assert [message.seq for message in await store.messages.tail(taken, 0)] == [1, 2]
+    assert [len(await store.messages.tail(here, 0)) for here in (*others, unfit)] == [3] * 6 + [0]
 
 
 async def test_the_tail_is_what_a_crash_left_above_the_counter(store: Store) -> None:
