@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
 from schemas.names import Names
 
 PREFIX = "HEADRACE_"
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
         description="Redis runs with `appendfsync always`: a restart forgets nothing, and clients need no resync.",
     )
 
-    host: str = Field("127.0.0.1", description="The address a gateway listens on.", examples=["0.0.0.0"])
+    host: str = Field("127.0.0.1", description="The address a gateway listens on.", examples=["10.0.0.5"])
     port: int = Field(8000, description="The port a gateway listens on.", ge=1, le=65535)
     internal_host: str = Field("127.0.0.1", description="The address of the internal port.")
     internal_port: int = Field(0, description="Port of detailed health and metrics; 0 switches it off.", ge=0, le=65535)

@@ -71,7 +71,7 @@ class Connection:
         if not self._running:
             return  # nothing may be said before `connected`
         if self.session.tick(now):
-            self._line.abort()
+            self._line.abort(self.session.goodbye)
         self._nudge()
 
     def dismiss(self, goodbye: Goodbye) -> None:

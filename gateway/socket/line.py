@@ -24,6 +24,7 @@ class Line:
 
     def __init__(self, websocket: WebSocket, *, buffer_bytes: int) -> None:
         self._websocket = websocket
+        self._counted = False
         extension = websocket.scope.get("extensions", {}).get(EXTENSION)
         self._transport = cast("asyncio.Transport | None", extension and extension["transport"])
         if self._transport is not None:
@@ -71,7 +72,7 @@ class Line:
     async def goodbye(self, goodbye: Goodbye) -> None:
         """Say `disconnect` and close; abort if that does not go out at once."""
         row = goodbye.row
-        telemetry.closes.labels(row.name).inc()
+        self._count(goodbye)
         try:
             async with asyncio.timeout(GRACE_SECONDS):
                 await self.send(encode_frame(disconnect(row, goodbye.reason, goodbye.retry_after_ms)))
@@ -79,10 +80,17 @@ class Line:
         except (Hangup, TimeoutError):
             self.abort()
 
-    def abort(self) -> None:
-        """Drop the socket now, whatever its buffer holds."""
+    def abort(self, unsaid: Goodbye | None = None) -> None:
+        """Drop the socket now, whatever its buffer holds; `unsaid`: the goodbye that could not even be begun."""
+        if unsaid is not None:
+            self._count(unsaid)
         if self._transport is not None:
             self._transport.abort()
+
+    def _count(self, goodbye: Goodbye) -> None:
+        if not self._counted:
+            self._counted = True
+            telemetry.closes.labels(goodbye.row.name).inc()
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:

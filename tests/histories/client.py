@@ -10,6 +10,8 @@ import random
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from socket import SO_RCVBUF, SOL_SOCKET
+from socket import socket as TcpSocket
 from typing import TypeVar
 
 import httpx2
@@ -24,6 +26,8 @@ from tests.histories.recorder import Recorder
 
 BACKOFF_SECONDS = (0.05, 1.0)
 REQUEST_SECONDS = 10.0
+DIAL_SECONDS = 5.0
+RECEIVE_BUFFER_BYTES = 64 * 1024
 T = TypeVar("T")
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)
 
@@ -63,11 +67,13 @@ class Client:
         device: str,
         token: str,
         accept_seconds: float = 4.0,
-        create_seconds: float = 12.0,
+        create_seconds: float = 8.0,
     ) -> None:
         self.user, self.device, self.token = user, device, token
         self.outbox: dict[str, Waiting] = {}
         self.position: Position | None = None
+        self.address = ""
+        """The gateway of the newest connection."""
         self.accepted = 0
         self.dead = False
         self.synced = asyncio.Event()
@@ -106,6 +112,11 @@ class Client:
         await self.stop()
         self._recorder.add(records.Died(t=self._recorder.t, device=self.device))
 
+    def cut(self) -> None:
+        """Lose the socket, as in a tunnel: no goodbye, and what is on its way is lost."""
+        if self._socket is not None:
+            self._socket.transport.abort()
+
     def send(self, conversation_id: str, text: str) -> str:
         """Put a message in the outbox; its `client_msg_id`."""
         key = str(uuid.uuid4())
@@ -136,9 +147,10 @@ class Client:
             await asyncio.sleep(random.uniform(low, wait))
 
     async def _live(self) -> int:
-        url = f"ws://{random.choice(self._addresses)}/ws"
+        self.address = random.choice(self._addresses)
         async with connect(
-            url, subprotocols=[Subprotocol("headrace.v1")], compression=None, ping_interval=None, open_timeout=5, close_timeout=0.2, max_queue=16
+            f"ws://{self.address}/ws", sock=await _dial(self.address), subprotocols=[Subprotocol("headrace.v1")],
+            compression=None, ping_interval=None, open_timeout=DIAL_SECONDS, close_timeout=0.2, max_queue=16,
         ) as socket:  # fmt: skip
             resume = str(self.position) if self.position else None
             fields = {"token": self.token, "client": {"name": "recorder", "device_id": self.device}}
@@ -386,3 +398,18 @@ class Client:
         if answer.status_code != 200:
             raise Unreadable(answer.text)
         return msgspec.json.decode(answer.content, type=kind)
+
+
+async def _dial(address: str) -> TcpSocket:
+    """A connection whose kernel keeps little: who stops reading is soon felt at the other end."""
+    host, port = address.rsplit(":", 1)
+    dialled = TcpSocket()
+    dialled.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    dialled.setblocking(False)
+    try:
+        async with asyncio.timeout(DIAL_SECONDS):
+            await asyncio.get_running_loop().sock_connect(dialled, (host, int(port)))
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled

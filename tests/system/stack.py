@@ -152,10 +152,14 @@ class Stack:
 
         await until(all_ready, READY_SECONDS, "the stack is not ready")
 
-    async def metric(self, process: Process, name: str) -> float:
-        """The sum of a process' metric over its labels."""
-        _, text = await process.get("/metrics", process.internal_port)
-        return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+    async def metric(self, name: str, labels: str = "") -> float:
+        """The sum over all gateways of a metric's values with these labels, as `name="value"`."""
+        total = 0.0
+        for gateway in self.gateways:
+            _, text = await gateway.get("/metrics", gateway.internal_port)
+            lines = re.findall(rf"^{name}{{([^}}]*)}} (\S+)$", text, re.MULTILINE)
+            total += sum(float(value) for found, value in lines if labels in found)
+        return total
 
     def logs(self, lines: int = 25) -> str:
         """The end of what every process wrote."""
