@@ -69,9 +69,9 @@ class Records:
     stored: list[float]
     delivered: list[float] = field(default_factory=list[float])
     arrivals: dict[tuple[str, str], list[int]] = field(default_factory=dict[tuple[str, str], list[int]])
-    """(conversation, member) → the `seq` of every arrival, as it came."""
+    """(conversation, member) → the `seq` of every arrival as it came, counted from the start of the run."""
     counts: dict[str, int] = field(default_factory=dict[str, int])
-    """Conversation → how many messages the server says it has."""
+    """Conversation → how many messages the server says it has got since the start of the run."""
     refused: int = 0
     lost_connections: int = 0
 
@@ -120,6 +120,7 @@ class Run:
         self._senders: list[str] = [""] * plan.total
         self._prefix = f"{time.time_ns() & 0xFFFFFFFF:08x}-0000-4000-8000-"
         self._expected = 0
+        self._before: dict[str, int] = {}  # conversation → messages of earlier runs: two people's conversation is always the same
 
     async def __call__(self) -> Records:
         """Make conversations, connect everybody, send, wait for stragglers, hang up."""
@@ -128,7 +129,8 @@ class Run:
         await self._send(list(islice(cycle(_turns(conversations)), self.plan.total)))
         await self._settle()
         for conversation_id, group in conversations.items():
-            self.records.counts[conversation_id] = await _count(group[0].person, conversation_id)
+            count = await _count(group[0].person, conversation_id)
+            self.records.counts[conversation_id] = count - self._before[conversation_id]
         for member in members:
             self.records.lost_connections += member.socket.closed.done()
             member.socket.close()
@@ -146,13 +148,14 @@ class Run:
         return members
 
     async def _converse(self, members: Sequence[Member]) -> dict[str, list[Member]]:
-        """Groups of the people; each conversation is new, so that its numbers begin at 1."""
+        """Groups of the people."""
         conversations: dict[str, list[Member]] = {}
         for number in range(self.plan.groups):
             group = list(members[number * self.plan.group : (number + 1) * self.plan.group])
             title = None if self.plan.group == 2 else f"{self.plan.scenario} {number}"
             conversation_id = await make_conversation([each.person for each in group], title)
             conversations[conversation_id] = group
+            self._before[conversation_id] = await _count(group[0].person, conversation_id)
             for each in group:
                 self.records.arrivals[conversation_id, each.person.user_id] = []
         return conversations
@@ -207,7 +210,7 @@ class Run:
         """A message came to a member."""
         if not data.client_msg_id.startswith(self._prefix):
             return
-        self.records.arrivals[data.conversation_id, user_id].append(data.seq)
+        self.records.arrivals[data.conversation_id, user_id].append(data.seq - self._before[data.conversation_id])
         number = int(data.client_msg_id[-12:], 16)
         took = now - self._intended[number]
         if self._senders[number] == user_id:

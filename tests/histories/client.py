@@ -7,11 +7,10 @@ what the server must not do: a hole in the positions is written down as it came.
 import asyncio
 import contextlib
 import random
+import socket as sockets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from socket import SO_RCVBUF, SOL_SOCKET
-from socket import socket as TcpSocket
 from typing import TypeVar
 
 import httpx2
@@ -400,11 +399,11 @@ class Client:
         return msgspec.json.decode(answer.content, type=kind)
 
 
-async def _dial(address: str) -> TcpSocket:
+async def _dial(address: str) -> sockets.socket:
     """A connection whose kernel keeps little: who stops reading is soon felt at the other end."""
     host, port = address.rsplit(":", 1)
-    dialled = TcpSocket()
-    dialled.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    dialled = sockets.socket()
+    dialled.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     dialled.setblocking(False)
     try:
         async with asyncio.timeout(DIAL_SECONDS):

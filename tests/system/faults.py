@@ -25,10 +25,11 @@ async def kill_consumer(scene: Scene, rng: random.Random) -> None:
 
 
 async def _kill(scene: Scene, process: Process, rng: random.Random) -> None:
-    scene.fault(f"SIGKILL {process.name}")
-    process.kill()
-    await asyncio.sleep(rng.uniform(0, 1.5))
-    process.start()
+    async with scene.turns[process.name]:
+        scene.fault(f"SIGKILL {process.name}")
+        process.kill()
+        await asyncio.sleep(rng.uniform(0, 1.5))
+        process.start()
 
 
 async def kill_redis(scene: Scene, rng: random.Random) -> None:
@@ -42,10 +43,11 @@ async def kill_mongodb(scene: Scene, rng: random.Random) -> None:
 
 
 async def _kill_server(scene: Scene, name: str, server: Server, seconds: float) -> None:
-    scene.fault(f"SIGKILL {name}")
-    server.kill()
-    await asyncio.sleep(seconds)
-    await asyncio.to_thread(server.start)
+    async with scene.turns[name]:
+        scene.fault(f"SIGKILL {name}")
+        server.kill()
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(server.start)
 
 
 async def freeze_redis(scene: Scene, rng: random.Random) -> None:
@@ -71,10 +73,11 @@ async def freeze_gateway(scene: Scene, rng: random.Random) -> None:
 
 
 async def _freeze(scene: Scene, name: str, process: Server | Process, seconds: float) -> None:
-    scene.fault(f"SIGSTOP {name} for {seconds:.1f} s")
-    process.send(signal.SIGSTOP)
-    await asyncio.sleep(seconds)
-    process.send(signal.SIGCONT)
+    async with scene.turns[name]:
+        scene.fault(f"SIGSTOP {name} for {seconds:.1f} s")
+        process.send(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        process.send(signal.SIGCONT)
 
 
 async def flush_redis(scene: Scene, rng: random.Random) -> None:
@@ -102,9 +105,10 @@ async def stop_consumer(scene: Scene, rng: random.Random) -> None:
 
 
 async def _replace(scene: Scene, process: Process) -> None:
-    scene.fault(f"SIGTERM {process.name}")
-    assert await process.terminate() == 0, f"{process.name} did not leave in order"
-    process.start()
+    async with scene.turns[process.name]:
+        scene.fault(f"SIGTERM {process.name}")
+        assert await process.terminate() == 0, f"{process.name} did not leave in order"
+        process.start()
 
 
 async def forget_device(scene: Scene, rng: random.Random) -> None:

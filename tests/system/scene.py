@@ -6,6 +6,7 @@ import os
 import random
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ class Scene:
     conversations: dict[str, list[str]] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
     sent: int = 0
+    turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """One for each thing that can be broken: faults of the same one go one after the other."""
 
     # Setting up
 
