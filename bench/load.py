@@ -120,7 +120,9 @@ class Run:
         self._senders: list[str] = [""] * plan.total
         self._prefix = f"{time.time_ns() & 0xFFFFFFFF:08x}-0000-4000-8000-"
         self._expected = 0
-        self._before: dict[str, int] = {}  # conversation → messages of earlier runs: two people's conversation is always the same
+        self._before: dict[
+            str, int
+        ] = {}  # conversation → messages of earlier runs: two people's conversation is always the same
 
     async def __call__(self) -> Records:
         """Make conversations, connect everybody, send, wait for stragglers, hang up."""
