@@ -206,6 +206,12 @@ class Partition:
         if entry_ids:
             await self._redis.command("HDEL", self._attempts, *map(str, entry_ids))
 
+    async def gone(self, entry_ids: Sequence[StreamId]) -> list[StreamId]:
+        """Those of the entries that the stream does not hold any more, whoever owns it now. Raises `Transient`."""
+        asked = [("XRANGE", self._stream, str(entry_id), str(entry_id)) for entry_id in entry_ids]
+        found = await self._redis.all(asked)
+        return [entry_id for entry_id, entries in zip(entry_ids, found, strict=True) if not entries]
+
     async def trim(self, *, max_age_seconds: float, max_entries: int) -> int:
         """Cut this stage's stream to its window, never what a required group has not acknowledged; returns how many went (B14).
 

@@ -61,6 +61,10 @@ class Lanes(Generic[T]):
         """Whether it is time to fetch."""
         return not self._ready and not self.full
 
+    def unsettled(self) -> list[Job[T]]:
+        """Everything that was taken and is neither settled nor on its way, in no order."""
+        return [*self._ready, *(job for lane in self._held.values() for job in lane)]
+
     def oldest_besides(self, jobs: Iterable[Job[T]]) -> StreamId | None:
         """The lowest id that is not settled once these are."""
         return min(self._ids.difference(job.entry.id for job in jobs), default=None)

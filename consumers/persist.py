@@ -29,7 +29,7 @@ from consumers.pace import Pace
 from consumers.stages import Claim, Work
 from consumers.verdicts import event_of, message_created, message_voided, rejection, salvaged_rejection
 from schemas.events import Event, make_answer
-from schemas.ids import ConversationId, MessageId, StreamId
+from schemas.ids import ConversationId, MessageId, StreamId, UserId
 from schemas.intents import Intent, SendMessage, decode_intent
 from schemas.names import INTENT_FIELD, Names
 
@@ -87,6 +87,8 @@ class Persist:
         messages: where messages are stored.
         conversations: where conversations are stored.
         ring: tells a REST call that waits, by its channel; at most once.
+        drop: makes people load their state.
+        late_seconds: within which a write that was given up lands, or never does.
         member_limit: members of one conversation.
     """
 
@@ -99,10 +101,13 @@ class Persist:
         messages: MessageStore,
         conversations: ConversationStore,
         ring: Callable[[str, bytes], Awaitable[object]],
+        drop: Callable[[Sequence[UserId]], Awaitable[None]],
+        late_seconds: float,
         member_limit: int,
     ) -> None:
         self._names, self._partition, self._claim = names, partition, claim
-        self._messages, self._conversations, self._ring = messages, conversations, ring
+        self._messages, self._conversations, self._ring, self._drop = messages, conversations, ring, drop
+        self._late_seconds, self._left_open = late_seconds, False
         self._member_limit = member_limit
         self._ledger = Ledger()
         self._announcements: dict[StreamId, tuple[Intent, Event]] = {}
@@ -149,6 +154,15 @@ class Persist:
         event = event or rejection(item, "internal_error", now_ms)
         self._announcements[entry.id] = (item, event)
         return [event]
+
+    async def forsake(self, works: Sequence[Work[Intent]]) -> None:
+        """Make the members of these conversations, and who asked, load their state: some of it may be stored already."""
+        if self._left_open:
+            await asyncio.sleep(self._late_seconds)
+        rooms = sorted({work.item.conversation_id for work in works})
+        members = await self._conversations.members(rooms)
+        concerned = {member.user_id for room in members.values() for member in room if member.current}
+        await self._drop(sorted(concerned | {work.item.actor_id for work in works}))
 
     async def after(self, done: Sequence[Settled]) -> None:
         """Answer REST calls that wait (hole C2), and raise the counters that had to come after the settle."""
@@ -264,6 +278,7 @@ class Persist:
                 if not is_open:
                     raise
                 if not self._claim.alive:
+                    self._left_open = True
                     raise Unknown("the tenure ended before the outcome of a write was known") from failure
             await self._claim.pause(pace.slower())
 

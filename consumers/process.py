@@ -80,6 +80,8 @@ def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> 
         messages=store.messages,
         conversations=store.conversations,
         ring=partial(doorbells.ring, redis),
+        drop=_logs(settings, redis).drop,
+        late_seconds=settings.mongodb_timeout_seconds,
         member_limit=settings.member_limit,
     )
 
@@ -89,10 +91,14 @@ def _fanout(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> F
         settings.names,
         tenure.partition,
         tenure,
-        logs=Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds),
+        logs=_logs(settings, redis),
         conversations=store.conversations,
         skip_seconds=settings.shard_skip_seconds,
     )
+
+
+def _logs(settings: Settings, redis: Redis) -> Logs:
+    return Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
 
 
 async def _check(redis: Redis, store: Store, settings: Settings, stop: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ Transient trouble stops the reading and counts nothing. An entry that can not be
 one, tried again while its lane waits, and after `max_attempts` buried with a word to whoever waits for it (holes A10, B1, C16).
 """
 
+import asyncio
 from collections.abc import Sequence
 from enum import Enum, auto
 from time import monotonic, time
@@ -12,7 +13,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from backplane import telemetry
-from backplane.errors import Fenced, Transient, Unknown
+from backplane.errors import Fenced, Permanent, Transient, Unknown
 from backplane.settings import Settings
 from backplane.streams import Entry, Partition, Settled
 from consumers.lanes import Job, Lanes
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 _WAIT_MS = 1000
 _HELD_LIMIT = 1000
+_LOOKS = 8
+"""How often to ask after the end whether entries were lost: some 15 s. A Redis away for longer renews every log on its return."""
 _TRIMMED = "trimmed while it was pending"
 
 log = structlog.get_logger(__name__)
@@ -61,6 +64,12 @@ class Runner(Generic[T]):
 
     async def run(self) -> End:
         """Work until the tenure is over. Cancels nothing in flight: a stop is seen between two steps."""
+        end = await self._work()
+        if not self._tenure.ended:
+            await self._look_for_lost()
+        return end
+
+    async def _work(self) -> End:
         while self._tenure.alive:
             try:
                 await self._turn()
@@ -152,12 +161,13 @@ class Runner(Generic[T]):
                 await self._settle([job], done)
             else:
                 await self._give_up(job, "the process ended each time while it was handled")
+        except Fenced:
+            self._lanes.put_back([job])
+            raise
         except Transient:
             self._lanes.put_back([job])
             if job.attempts <= self._max_attempts:
                 await self._uncount(job)
-            raise
-        except Fenced:
             raise
         except Exception as failure:  # noqa: BLE001 - the entry is at fault, whatever it brings about
             await self._failed(job, failure)
@@ -231,6 +241,27 @@ class Runner(Generic[T]):
                 job.entry, error=error, first_ms=first_ms, attempts=max(1, job.attempts), events=events
             )
         await self._finished([job], [Settled(job.entry.id, events)])
+
+    async def _look_for_lost(self) -> None:
+        """Usually the next owner finds what was in hand here; but a Redis that was emptied has it no more (hole A6).
+
+        What was stored under this tenure is definite by now, so who loads their state after this has it.
+        """
+        jobs = {job.entry.id: job for job in self._lanes.unsettled() if job.item is not None}
+        pace = Pace(1)
+        for _ in range(_LOOKS):
+            try:
+                lost = await self._partition.gone(list(jobs))
+                if lost:
+                    self._log.error(
+                        "the stream has lost entries in hand: who is concerned will resync", entries=len(lost)
+                    )
+                    await self._handler.forsake(_works([jobs[entry_id] for entry_id in lost]))
+            except (Transient, Permanent) as failure:
+                self._log.warning("can not tell whether the stream has lost entries in hand", error=str(failure))
+                await asyncio.sleep(pace.slower())
+            else:
+                return
 
     async def _last_words(self, job: Job[T]) -> Sequence[Event]:
         try:

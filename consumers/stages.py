@@ -62,6 +62,13 @@ class StageHandler(Protocol[T]):
         """Make sure that nobody waits for this entry in silence (hole A10); returns the events to emit with its burial."""
         ...
 
+    async def forsake(self, works: Sequence[Work[T]]) -> None:
+        """The stream has lost these entries, perhaps after what they ask for was stored: nobody will ever emit their events.
+
+        Whoever should hear of them must load their state.
+        """
+        ...
+
     async def after(self, done: Sequence[Settled]) -> None:
         """Called once these are acknowledged: answers and figures; nothing that must happen."""
         ...

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from schemas.ids import UserId
+from schemas.ids import ConversationId, UserId
 from schemas.intents import encode_intent
 from schemas.names import BODY_FIELD, HEADER_FIELD, INTENT_FIELD
 from schemas.stages import StageName
@@ -166,6 +166,42 @@ async def test_while_mongodb_is_away_no_attempt_is_counted_and_afterwards_everyt
     assert [found.intent_id for found in await deployment.messages(room)] == [sent.intent_id for sent in sends]
     assert await deployment.dead() == []
     assert await deployment.attempts() == 0
+
+
+async def test_what_a_flushed_stream_has_lost_after_it_was_stored_is_loaded_by_who_is_concerned(
+    own_mongodb: tuple[Deployment, Server],
+) -> None:
+    """A6: everybody has a new log and has loaded the state, and only then the write in hand lands, whose event nobody can emit."""
+    deployment, server = own_mongodb
+    room = await deployment.room(ANN, BEN)
+    async with deployment.consumers():
+        await until(lambda: _done(deployment))
+        server.send(signal.SIGSTOP)
+        await deployment.send(a_send(room, ANN))
+        await until(lambda: _in_hand(deployment, room))
+        await flush(deployment)
+        for user in (ANN, BEN):
+            await deployment.logs.open(user)
+        server.send(signal.SIGCONT)
+        await until(lambda: _stored(deployment, room, 1))
+        await until(lambda: _no_log(deployment, ANN, BEN))
+
+
+async def _in_hand(deployment: Deployment, room: ConversationId) -> bool:
+    pending = await deployment.redis.command(
+        "XPENDING", deployment.names.intents(deployment.names.partition_of(room)), "persist"
+    )
+    return pending[0] == 1
+
+
+async def flush(deployment: Deployment) -> None:
+    """FLUSHALL, for this deployment alone."""
+    keys = await deployment.redis.command("KEYS", f"{deployment.names.namespace}:*")
+    await deployment.redis.command("DEL", *keys)
+
+
+async def _no_log(deployment: Deployment, *users: UserId) -> bool:
+    return await deployment.logs.heads(users) == [None] * len(users)
 
 
 async def test_a_failing_intent_holds_back_its_own_conversation_alone(deployment: Deployment) -> None:

@@ -92,6 +92,7 @@ class Process:
         world.owner += 1
         self.me = world.owner
         self.rung: list[tuple[str, bytes]] = []
+        self.dropped: list[UserId] = []
         self.stage = Persist(
             NAMES,
             0,
@@ -99,6 +100,8 @@ class Process:
             messages=Inserts(self),
             conversations=Creates(self),
             ring=self.ring,
+            drop=self.drop,
+            late_seconds=0.0,
             member_limit=member_limit,
         )
 
@@ -121,6 +124,9 @@ class Process:
 
     async def ring(self, channel: str, payload: bytes) -> None:
         self.rung.append((channel, payload))
+
+    async def drop(self, users: Sequence[UserId]) -> None:
+        self.dropped += users
 
     # The claim
 
