@@ -11,7 +11,8 @@ async def check_layout(redis: Redis, store: Store, names: Names) -> None:
     """Refuse to serve with another layout than the deployment's; gives Redis its copy if that is gone.
 
     Raises:
-        LayoutMismatch: MongoDB is not migrated or holds another layout, or this Redis belongs to another deployment.
+        LayoutMismatch: MongoDB holds another layout, or this Redis belongs to another deployment.
+        NotMigrated: MongoDB is not migrated, or not yet wholly.
         Transient: MongoDB or Redis is away.
     """
     await store.check(names)

@@ -34,7 +34,7 @@ async def run(settings: Settings, stages: Sequence[StageName], stop: asyncio.Eve
     """Run the workers of these stages until `stop` is set.
 
     Raises:
-        LayoutMismatch: the database is not migrated, or belongs to another layout.
+        LayoutMismatch: the database belongs to another layout; one that is not migrated yet is waited for.
     """
     # Start: what is outside first; a serving process changes nothing in the database, it only checks.
     store = await Store.open(settings)
@@ -108,7 +108,7 @@ async def _check(redis: Redis, store: Store, settings: Settings, stop: asyncio.E
         try:
             await check_layout(redis, store, settings.names)
         except Transient as failure:
-            log.warning("waiting for Redis and MongoDB", error=str(failure))
+            log.warning("waiting for Redis, MongoDB or a migration", error=str(failure))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pace.slower())
         else:

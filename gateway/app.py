@@ -56,7 +56,7 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then leave in order, within `drain_seconds` + 5.
 
     Raises:
-        LayoutMismatch: the database is not migrated, or belongs to another layout.
+        LayoutMismatch: the database belongs to another layout; one that is not migrated yet is waited for.
         SettingsError: the signing key is none.
         OSError: a port can not be had.
     """

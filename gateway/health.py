@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from backplane import telemetry
 from backplane.errors import Transient
+from backplane.store.mongo import NotMigrated
 from gateway.problems import Problem
 from gateway.rest.operations import answer, bearer
 
@@ -85,6 +86,7 @@ class Health:
     ) -> None:
         self._dependencies = [Dependency(name, ping) for name, ping in pings.items()]
         self._check, self._checked = check, False
+        self._unchecked = "the layout is not checked yet"
         self._began = time.monotonic()
         for name in pings:
             telemetry.dependency_up.labels(name).set(0)
@@ -107,7 +109,7 @@ class Health:
     def reasons(self) -> list[str]:
         """Why this gateway should get no traffic; empty: it is ready."""
         down = [f"{one.name} is away" for one in self._dependencies if not one.signal.up]
-        unchecked = [] if self._checked else ["the layout is not checked yet"]
+        unchecked = [] if self._checked else [self._unchecked]
         return [*(["draining"] if self.draining else []), *down, *unchecked]
 
     def report(self) -> Report:
@@ -134,6 +136,10 @@ class Health:
     async def _check_once(self) -> None:
         try:
             await self._check()
+        except NotMigrated as failure:
+            self._unchecked = str(failure)
+            _log.warning("waiting for a migration", error=str(failure))
+            return
         except Transient as failure:
             _log.warning("the layout can not be checked yet", error=str(failure))
             return

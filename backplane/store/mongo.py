@@ -12,6 +12,7 @@ import msgspec
 from pymongo import AsyncMongoClient
 from pymongo.errors import DuplicateKeyError
 
+from backplane.errors import Transient
 from backplane.settings import Settings
 from backplane.store import indexes
 from backplane.store.conversations import Conversations
@@ -30,6 +31,10 @@ QUEUE_MS: Final = 1000
 
 class LayoutMismatch(Exception):
     """The settings name another layout than the one the deployment was born with; the message says both."""
+
+
+class NotMigrated(LayoutMismatch, Transient):
+    """The database is not, or not yet wholly, migrated: whoever serves waits, because a migration may be on its way."""
 
 
 class StoredLayout(msgspec.Struct, frozen=True, kw_only=True, rename={"key": "_id"}):
@@ -108,15 +113,16 @@ class Store:
 
         Raises:
             LayoutMismatch: with a sentence that says which, and the command that mends it.
+            NotMigrated: the same, but it may pass by itself.
             Transient: MongoDB is away.
         """
         stored = await self._stored_layout()
         if stored is None:
-            raise LayoutMismatch("the database holds no deployment yet; run `headrace migrate`")
+            raise NotMigrated("the database holds no deployment yet; run `headrace migrate`")
         _compare(stored, names)
         if absent := await indexes.missing(self._database):
             listed = ", ".join(f"{index.collection}.{index.name}" for index in absent)
-            raise LayoutMismatch(f"the database lacks indexes ({listed}); run `headrace migrate`")
+            raise NotMigrated(f"the database lacks indexes ({listed}); run `headrace migrate`")
 
     async def layout(self) -> Names | None:
         """The layout that the deployment was born with; None before its birth."""

@@ -49,7 +49,7 @@ class Process:
     def get(self, path: str, port: int | None = None, **headers: str) -> httpx2.Response:
         return httpx2.get(f"http://127.0.0.1:{port or self.port}{path}", headers=headers, timeout=10)
 
-    def until(self, path: str, status: int, seconds: float = 30) -> httpx2.Response:
+    def until(self, path: str, status: int, seconds: float = 30, *, saying: str = "") -> httpx2.Response:
         deadline = time.monotonic() + seconds
         answer = None
         while time.monotonic() < deadline:
@@ -58,7 +58,7 @@ class Process:
                 answer = self.get(path)
             except httpx2.TransportError:
                 answer = None
-            if answer is not None and answer.status_code == status:
+            if answer is not None and answer.status_code == status and saying in answer.text:
                 return answer
             time.sleep(0.05)
         raise AssertionError(
@@ -130,14 +130,14 @@ def test_production_needs_a_signing_key_and_a_right_one(start: Start, redis: Ser
 
 
 @pytest.mark.anyio
-async def test_a_database_that_is_not_migrated_or_of_another_layout_is_refused(
+async def test_a_migration_is_waited_for_and_another_layout_is_refused(
     start: Start, settings: Settings, redis: Server, mongodb: Server
 ) -> None:
     """C18"""
-    exit_code, error = start(environment(redis, mongodb)).end()
-    assert (exit_code, error.count("\n")) == (1, 1)
-    assert "headrace migrate" in error
+    early = start(environment(redis, mongodb, **born(settings)))
+    early.until("/health/ready", 503, saying="headrace migrate")
     await migrate(settings)
+    early.until("/health/ready", 200)
     exit_code, error = start(environment(redis, mongodb, **born(settings), HEADRACE_PARTITIONS="8")).end()
     assert (exit_code, error.count("\n")) == (1, 1)
     assert "8 partitions" in error

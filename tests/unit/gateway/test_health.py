@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from backplane.errors import Transient
-from backplane.store.mongo import LayoutMismatch
+from backplane.store.mongo import LayoutMismatch, NotMigrated
 from gateway.health import DOWN_AFTER, UP_AFTER, Health, Steadied
 
 
@@ -74,6 +74,15 @@ async def test_ready_once_everything_answers_and_the_layout_is_ours() -> None:
 async def test_unready_while_something_is_away() -> None:
     await _until(Health({"redis": _answers, "mongodb": _is_away}, _passes), ["mongodb is away"])
     await _until(Health({"redis": _answers}, _no_database), ["the layout is not checked yet"])
+
+
+async def _half_migrated() -> None:
+    raise NotMigrated("run `headrace migrate`")
+
+
+@pytest.mark.anyio
+async def test_a_migration_on_its_way_is_waited_for() -> None:
+    await _until(Health({"redis": _answers}, _half_migrated), ["run `headrace migrate`"])
 
 
 @pytest.mark.anyio
