@@ -12,7 +12,7 @@ from backplane.errors import Permanent
 from backplane.redis import Redis, Word
 from backplane.streams import Entry
 from schemas.ids import StreamId
-from schemas.names import Names
+from schemas.names import AGAIN_FIELD, Names
 from schemas.stages import PartitionStream
 
 LAST: Final = StreamId(2**63 - 1, 2**63 - 1)
@@ -125,15 +125,16 @@ def after(entry_id: StreamId) -> StreamId:
 
 
 async def append_again(redis: Redis, key: str, entries: Sequence[Entry]) -> list[StreamId]:
-    """Append the fields of entries, in order, as new entries; returns their ids.
+    """Append the fields of entries, in order, as new entries that say so; returns their ids.
 
     Raises:
         Transient: one was refused, e.g. for lack of memory; those before it are appended.
         Unknown: they may be appended. To do it again is harmless.
     """
-    commands: list[tuple[Word, ...]] = [
-        ("XADD", key, "*", *(word for field in entry.fields.items() for word in field)) for entry in entries
-    ]
+    commands: list[tuple[Word, ...]] = []
+    for entry in entries:
+        fields = {**entry.fields, AGAIN_FIELD: b"1"}
+        commands.append(("XADD", key, "*", *(word for field in fields.items() for word in field)))
     replies = await redis.all(commands, append=True)
     return [StreamId.parse(reply) for reply in replies]
 

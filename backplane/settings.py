@@ -85,6 +85,13 @@ class Settings(BaseSettings):
     )
     refresh_absolute_seconds: int = Field(30 * 86400, description="A session ends after this, used or not.", ge=60)
     registration_open: bool = Field(True, description="Whether people may register by themselves.")
+    edit_seconds: int = Field(
+        0,
+        description="How long authors may edit and delete what they have sent; 0: for ever. Admins may always delete.",
+        ge=0,
+    )
+    reactions_a_message: int = Field(50, description="Different reactions to one message.", ge=1, le=500)
+    reactions_a_user: int = Field(10, description="Reactions of one person to one message.", ge=1, le=100)
     member_limit: int = Field(1000, description="Members of one conversation.", ge=2, le=1000)
 
     heartbeat_seconds: float = Field(25.0, description="Between two pings of a socket.", gt=0)

@@ -167,7 +167,7 @@ class Fanout:
             if changes_members(header):
                 self._audiences.drop(header.conversation_id)
         for header in headers:
-            if header.to is not None:
+            if header.to:
                 continue
             if (known := self._audiences.get(header.conversation_id)) is None:
                 wanted.add(header.conversation_id)
@@ -181,8 +181,8 @@ class Fanout:
         return audiences
 
     def _recipients(self, header: EventHeader, audiences: dict[ConversationId, Audience]) -> ByShard:
-        if header.to is not None:
-            return by_shard([header.to], self._names)
+        if header.to:
+            return by_shard(header.to, self._names)
         return audiences[header.conversation_id].of_event(header, self._names)
 
     # Shards

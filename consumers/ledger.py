@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage
 from consumers.cache import Cache
@@ -21,6 +22,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     conversation: StoredConversation
     members: Mapping[UserId, StoredMember]
+    blockers: Mapping[UserId, StoredBlock] = {}
+    """In a direct conversation: who blocks the other, or did."""
     seq: int
     rev: int
     last_message_id: MessageId | None
@@ -33,19 +36,26 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def first_touch(
-    conversation: StoredConversation, members: Sequence[StoredMember], tail: Sequence[StoredMessage]
+    conversation: StoredConversation,
+    members: Sequence[StoredMember],
+    unraised: Sequence[StoredMessage],
+    blocks: Sequence[StoredBlock] = (),
 ) -> State:
     """What a new owner knows: the highest numbers stored anywhere (hole B6).
 
-    `tail` is every message above `conversation.last_seq`, ascending. Below it there are no holes: batches are written in
-    order, and `last_seq` is raised only after the messages up to it are stored.
+    `unraised` is every message with a `rev` above the conversation's, new or changed. Below `last_seq` there are no holes: batches
+    are written in order, and `last_seq` is raised only after the messages up to it are stored.
     """
+    tail = sorted(
+        (message for message in unraised if message.seq > conversation.last_seq), key=lambda message: message.seq
+    )
     present = {message.seq for message in tail}
     seq = max(present, default=conversation.last_seq)
-    revs = [conversation.rev, *(message.rev for message in tail), *(member.rev for member in members)]
+    revs = [conversation.rev, *(message.rev for message in unraised), *(member.rev for member in members)]
     return State(
         conversation=conversation,
         members={member.user_id: member for member in members},
+        blockers=blockers_in(blocks),
         seq=seq,
         rev=max(revs),
         last_message_id=tail[-1].message_id if tail else conversation.last_message_id,
@@ -53,6 +63,11 @@ def first_touch(
         holes=tuple(number for number in range(conversation.last_seq + 1, seq) if number not in present),
         voids=tuple(message for message in tail if message.void),
     )
+
+
+def blockers_in(blocks: Sequence[StoredBlock]) -> Mapping[UserId, StoredBlock]:
+    """The blocks of a direct conversation, by who made them; lifted ones too."""
+    return {block.blocker_id: block for block in blocks}
 
 
 class Ledger:

@@ -2,9 +2,9 @@
 
 Each batch writes in one order, and a crash after any step leaves something that the next owner continues from::
 
-    states ─▶ decide ─▶ conversations ─▶ messages, in order ─▶ counters ─▶ (the runner settles: events + acknowledgement)
-       ▲                                     │
-       └── look repeats up, decide again ◀───┘ refused by a unique index
+    states, targets ─▶ decide ─▶ step by step: creations, changes, messages, operations ─▶ counters ─▶ (the runner settles)
+       ▲                                         │
+       └──── look repeats up, decide again ◀─────┘ refused by a unique index, or changed by somebody else
 
 The numbers in `conversations` are raised after the messages they count: everything up to `last_seq` is stored without a gap,
 and whoever reads changes up to `conversations.rev` misses none (hole C7).
@@ -12,26 +12,31 @@ and whoever reads changes up to `conversations.rev` misses none (hole C7).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from time import time
-from typing import Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from backplane import telemetry
 from backplane.errors import Transient, Unknown
-from backplane.store.conversations import Counters, StoredConversation, StoredMember
+from backplane.store.conversations import Counters
 from backplane.store.messages import StoredMessage
 from backplane.streams import Entry, Settled
-from consumers.decide import Outcome, Plan, Rejected, Repeated, decide, message_ids
+from consumers.batch import Found
+from consumers.changes import Rules
+from consumers.decide import decide, message_ids, operation_ids, refusal_ids, target_ids
 from consumers.ledger import Ledger, State, first_touch
 from consumers.pace import Pace
+from consumers.plan import Outcome, Plan, Rejected, Repeated, Step
 from consumers.stages import Claim, Work
-from consumers.verdicts import event_of, message_created, message_voided, rejection, salvaged_rejection
+from consumers.stores import Stores
+from consumers.verdicts import events_of, message_event, message_voided, rejection, salvaged_rejection, thread_updated
 from schemas.events import Event, make_answer
-from schemas.ids import ConversationId, MessageId, StreamId, UserId
-from schemas.intents import Intent, SendMessage, decode_intent
-from schemas.names import INTENT_FIELD, Names
+from schemas.ids import ConversationId, IntentId, MessageId, StreamId, UserId
+from schemas.intents import CreateConversation, Intent, SendMessage, SetBlock, decode_intent
+from schemas.names import AGAIN_FIELD, INTENT_FIELD, Names
 
 R = TypeVar("R")
 
@@ -41,42 +46,6 @@ _ROUNDS = 10
 _LOADS_AT_ONCE = 20
 
 
-class MessageStore(Protocol):
-    """What persist needs of `backplane.store.messages.Messages`."""
-
-    async def find(self, ids: Sequence[MessageId]) -> dict[MessageId, StoredMessage]:
-        """Those that exist."""
-        ...
-
-    async def insert(self, documents: Sequence[StoredMessage]) -> int:
-        """In order, up to the first that is refused; returns how many went in."""
-        ...
-
-    async def tail(self, conversation_id: ConversationId, after_seq: int) -> list[StoredMessage]:
-        """All above a number, ascending."""
-        ...
-
-
-class ConversationStore(Protocol):
-    """What persist needs of `backplane.store.conversations.Conversations`."""
-
-    async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
-        """Those that exist."""
-        ...
-
-    async def members(self, ids: Sequence[ConversationId]) -> dict[ConversationId, list[StoredMember]]:
-        """All members, those who left too."""
-        ...
-
-    async def create(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> StoredConversation:
-        """Write unless it exists; returns what is stored."""
-        ...
-
-    async def raise_counters(self, counters: Sequence[Counters]) -> None:
-        """Raise the numbers where they are lower."""
-        ...
-
-
 class Persist:
     """The stage for one tenure of one partition.
 
@@ -84,12 +53,11 @@ class Persist:
         names: of the deployment.
         partition: the intents of other partitions' conversations are refused: they would have two owners.
         claim: the tenure.
-        messages: where messages are stored.
-        conversations: where conversations are stored.
+        stores: what it reads and writes.
         ring: tells a REST call that waits, by its channel; at most once.
         drop: makes people load their state.
         late_seconds: within which a write that was given up lands, or never does.
-        member_limit: members of one conversation.
+        rules: the bounds that are settings.
     """
 
     def __init__(
@@ -98,17 +66,16 @@ class Persist:
         partition: int,
         claim: Claim,
         *,
-        messages: MessageStore,
-        conversations: ConversationStore,
+        stores: Stores,
         ring: Callable[[str, bytes], Awaitable[object]],
         drop: Callable[[Sequence[UserId]], Awaitable[None]],
         late_seconds: float,
-        member_limit: int,
+        rules: Rules,
     ) -> None:
         self._names, self._partition, self._claim = names, partition, claim
-        self._messages, self._conversations, self._ring, self._drop = messages, conversations, ring, drop
+        self._messages, self._conversations, self._operations, self._blocks = stores
+        self._ring, self._drop, self._rules = ring, drop, rules
         self._late_seconds, self._left_open = late_seconds, False
-        self._member_limit = member_limit
         self._ledger = Ledger()
         self._announcements: dict[StreamId, tuple[Intent, Event]] = {}
         self._raise_later: dict[ConversationId, State] = {}
@@ -130,9 +97,11 @@ class Persist:
         """Store what is new, and say what everybody, or the sender alone, is to hear of each intent."""
         del era
         intents = [work.item for work in works]
+        again = frozenset(work.item.intent_id for work in works if AGAIN_FIELD in work.entry.fields)
+        seen = again | {work.item.intent_id for work in works if work.seen}
         touched = {intent.conversation_id for intent in intents}
         try:
-            plan = await self._store(intents, touched)
+            plan = await self._store(intents, touched, _Before(seen, again))
         except BaseException:
             # What was written is not known here: the numbers are read again before the next one is given.
             self._ledger.forget(touched)
@@ -150,7 +119,7 @@ class Persist:
             found = await self._messages.find(message_ids([item]))
             if message := next(iter(found.values()), None):
                 to = None if message.intent_id == item.intent_id else item.actor_id
-                event = message_created(message, item.at_ms, now_ms, again_to=to)
+                event = message_event("message.created", message, item, now_ms, again_to=to)
         event = event or rejection(item, "internal_error", now_ms)
         self._announcements[entry.id] = (item, event)
         return [event]
@@ -185,15 +154,19 @@ class Persist:
 
     # Storing
 
-    async def _store(self, intents: Sequence[Intent], touched: Iterable[ConversationId]) -> Plan:
-        looked: dict[MessageId, StoredMessage] | None = None
+    async def _store(self, intents: Sequence[Intent], touched: Iterable[ConversationId], before: "_Before") -> Plan:
+        repeats_known = bool(before.seen)
+        found = await self._find(intents, before, repeats=repeats_known)
         for _ in range(_ROUNDS):
             states = await self._states(touched)
-            plan = decide(intents, states, looked or {}, member_limit=self._member_limit, now_ms=_now_ms())
-            # Resends are rare, so none is looked up in advance: a new message that is none hits the unique index, and then, or
-            # before anything is refused (hole A3), the whole batch is looked up and decided again (docs/adr/0002).
-            if looked is None and any(isinstance(outcome, Rejected) for outcome in plan.outcomes):
-                looked = await self._find(intents)
+            plan = decide(intents, states, found, rules=self._rules, now_ms=_now_ms())
+            # Resent messages are rare, so none is looked up in advance: a new message that is none hits the unique index, and then,
+            # or before anything is refused (hole A3), the whole batch is looked up and decided again (docs/adr/0002).
+            if not repeats_known and any(isinstance(outcome, Rejected) for outcome in plan.outcomes):
+                found, repeats_known = await self._find(intents, before, repeats=True), True
+                continue
+            if plan.uncounted:
+                found = replace(found, threads=await self._messages.count_replies(plan.uncounted))
                 continue
             if await self._write(plan):
                 return plan
@@ -201,12 +174,25 @@ class Persist:
             # was stored is definite, so deciding again finds it as a repeat and goes on with the rest (holes C4, C6).
             self._ledger.forget(touched)
             await self._claim.confirm()
-            looked = await self._find(intents)
+            before = before._replace(seen=frozenset(intent.intent_id for intent in intents))
+            found, repeats_known = await self._find(intents, before, repeats=True), True
         raise Transient("the numbers are taken by somebody else, again and again")
 
-    async def _find(self, intents: Sequence[Intent]) -> dict[MessageId, StoredMessage]:
-        ids = message_ids(intents)
-        return await self._messages.find(ids) if ids else {}
+    async def _find(self, intents: Sequence[Intent], before: "_Before", *, repeats: bool) -> Found:
+        ids = list({*target_ids(intents), *(message_ids(intents) if repeats else ())})
+        operations = operation_ids(intents) + refusal_ids([one for one in intents if one.intent_id in before.seen])
+        rooms = {one.conversation_id for one in intents if isinstance(one, SetBlock | CreateConversation)}
+        messages = await self._messages.find(ids) if ids else {}
+        # A reply that goes counts no more, so its root changes too.
+        roots = {MessageId(one.thread_root_id) for one in messages.values() if one.thread_root_id} - messages.keys()
+        if roots:
+            messages |= await self._messages.find(list(roots))
+        return Found(
+            messages=messages,
+            operations=await self._operations.find(operations) if operations else {},
+            blocks=await self._blocks.find(list(rooms)) if rooms else {},
+            again=before.again,
+        )
 
     async def _states(self, touched: Iterable[ConversationId]) -> dict[ConversationId, State]:
         known = self._ledger.get(touched)
@@ -219,29 +205,57 @@ class Persist:
         stored = await self._conversations.find(ids)
         if not stored:
             return {}
-        members, tails = await asyncio.gather(
+        directs = [key for key, found in stored.items() if found.kind == "direct"]
+        members, blocks, unraised = await asyncio.gather(
             self._conversations.members(list(stored)),
-            asyncio.gather(*(self._messages.tail(key, found.last_seq) for key, found in stored.items())),
+            self._blocks.find(directs),
+            asyncio.gather(*(self._messages.unraised(key, found.rev) for key, found in stored.items())),
         )
         return {
-            conversation_id: first_touch(found, members.get(conversation_id, []), tail)
-            for (conversation_id, found), tail in zip(stored.items(), tails, strict=True)
+            key: first_touch(found, members.get(key, []), changed, blocks.get(key, ()))
+            for (key, found), changed in zip(stored.items(), unraised, strict=True)
         }
 
     async def _write(self, plan: Plan) -> bool:
         """Write a plan in its order; False if something that it did not know of is in the way."""
-        for conversation, members in plan.conversations:
-            stored = await self._definitely(partial(self._conversations.create, conversation, members))
-            if stored.intent_id != conversation.intent_id:
+        for step in plan.steps:
+            if not await self._write_step(step):
                 return False
-        if not await self._insert(plan.messages):
-            return False
         # A void's event belongs to no intent: were its number raised before the settle, a crash in between would lose the event,
         # because the next owner looks for voids above `last_seq` only.
         later = {key: state for key, state in plan.states.items() if key in plan.voids}
         await self._raise({key: state for key, state in plan.states.items() if key not in later})
         self._ledger.put(later.values())
         self._raise_later |= later
+        return True
+
+    async def _write_step(self, step: Step) -> bool:
+        for conversation, members in step.conversations:
+            stored = await self._definitely(partial(self._conversations.create, conversation, members))
+            if stored.intent_id != conversation.intent_id:
+                return False
+        if not await self._write_changes(step):
+            return False
+        if not await self._insert(step.messages):
+            return False
+        # Last, because it says that all of the above is done (hole B12).
+        if step.operations:
+            await self._definitely(partial(self._operations.record, step.operations))
+        return True
+
+    async def _write_changes(self, step: Step) -> bool:
+        writes: list[Callable[[], Awaitable[bool]]] = []
+        if step.changed_blocks:
+            writes.append(partial(self._blocks.change, list(step.changed_blocks.values())))
+        if step.changed_conversations:
+            writes.append(partial(self._conversations.change, list(step.changed_conversations.values())))
+        if step.changed_members:
+            writes.append(partial(self._conversations.change_members, step.changed_members, step.listed_ms))
+        if step.changed_messages:
+            writes.append(partial(self._messages.change, list(step.changed_messages.values())))
+        for write in writes:
+            if not await self._definitely(write):
+                return False
         return True
 
     async def _insert(self, documents: Sequence[StoredMessage]) -> bool:
@@ -288,14 +302,22 @@ class Persist:
         now_ms = _now_ms()
         voids = dict(plan.voids)
         settled: list[Settled] = []
-        for work, outcome in zip(works, plan.outcomes, strict=True):
+        for index, (work, outcome) in enumerate(zip(works, plan.outcomes, strict=True)):
             conversation_id = work.item.conversation_id
-            event = event_of(outcome, work.item, plan.states.get(conversation_id), now_ms)
+            events = events_of(outcome, work.item, plan.states.get(conversation_id), now_ms)
             before = [message_voided(void, now_ms) for void in voids.pop(conversation_id, ())]
-            settled.append(Settled(work.entry.id, (*before, event)))
-            self._announcements[work.entry.id] = (work.item, event)
+            after = [thread_updated(root, work.item, now_ms) for root in plan.threads.get(index, ())]
+            settled.append(Settled(work.entry.id, (*before, *events, *after)))
+            self._announcements[work.entry.id] = (work.item, events[0])
             _count(outcome)
         return settled
+
+
+class _Before(NamedTuple):
+    """Which intents of a batch may have been decided before: redelivered ones, and those that an operator sends again."""
+
+    seen: frozenset[IntentId]
+    again: frozenset[IntentId]
 
 
 def _same(stored: StoredMessage | None, ours: StoredMessage) -> bool:

@@ -19,10 +19,12 @@ from backplane.redis import Redis
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.streams import Partition
+from consumers.changes import Rules
 from consumers.fanout import Fanout
 from consumers.pace import Pace
 from consumers.persist import Persist
 from consumers.runner import Runner
+from consumers.stores import Stores
 from consumers.tenure import Tenure
 from consumers.worker import STALLED_SECONDS, Runs, Worker
 from schemas.stages import STAGES, StageName
@@ -77,12 +79,16 @@ def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> 
         settings.names,
         tenure.partition,
         tenure,
-        messages=store.messages,
-        conversations=store.conversations,
+        stores=Stores(store.messages, store.conversations, store.operations, store.blocks),
         ring=partial(doorbells.ring, redis),
         drop=_logs(settings, redis).drop,
         late_seconds=settings.mongodb_timeout_seconds,
-        member_limit=settings.member_limit,
+        rules=Rules(
+            member_limit=settings.member_limit,
+            edit_ms=settings.edit_seconds * 1000,
+            reactions_a_message=settings.reactions_a_message,
+            reactions_a_user=settings.reactions_a_user,
+        ),
     )
 
 

@@ -19,6 +19,8 @@ class Audience:
     members: tuple[StoredMember, ...]
     settled_rev: int
     """From this `rev` on, whoever is a member now is a recipient."""
+    seen_seq: int
+    """Every member may see the messages above this number."""
     current: ByShard
 
     @classmethod
@@ -28,14 +30,20 @@ class Audience:
         return cls(
             members=tuple(members),
             settled_rev=max(edges, default=0),
+            seen_seq=max((member.from_seq for member in members), default=0),
             current=by_shard([member.user_id for member in members if member.current], names),
         )
 
     def of_event(self, header: EventHeader, names: Names) -> ByShard:
-        """Those whose span holds the event's `rev`, and the member that it is about."""
-        if header.about is None and header.rev >= self.settled_rev:
+        """Those whose span holds the event's `rev` and who may see its message, and the member that it is about."""
+        everybody_sees = header.seq is None or header.seq > self.seen_seq
+        if header.about is None and everybody_sees and header.rev >= self.settled_rev:
             return self.current
-        users = {member.user_id for member in self.members if member.holds(header.rev)}
+        users = {
+            member.user_id
+            for member in self.members
+            if member.holds(header.rev) and (header.seq is None or header.seq > member.from_seq)
+        }
         if header.about is not None:
             users.add(header.about)
         return by_shard(sorted(users), names)
@@ -51,4 +59,4 @@ def by_shard(users: Sequence[UserId], names: Names) -> ByShard:
 
 def changes_members(header: EventHeader) -> bool:
     """Whether members known from before this event may be wrong after it."""
-    return header.about is not None or header.event.startswith("conversation.")
+    return header.about is not None or header.event.startswith(("conversation.", "member."))

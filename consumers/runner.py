@@ -274,4 +274,4 @@ class Runner(Generic[T]):
 
 
 def _works(jobs: Sequence[Job[T]]) -> list[Work[T]]:
-    return [Work(job.entry, job.item) for job in jobs if job.item is not None]
+    return [Work(job.entry, job.item, job.careful) for job in jobs if job.item is not None]

@@ -16,6 +16,8 @@ class Work(Generic[T]):
 
     entry: Entry
     item: T
+    seen: bool = False
+    """Whether it may have been handled before: it was pending, or its batch has failed."""
 
 
 class Claim(Protocol):

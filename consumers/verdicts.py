@@ -1,49 +1,95 @@
 """What persist's outcomes look like as events: to everybody, or to one sender. Pure."""
 
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
-from backplane.store.conversations import as_conversation
+from backplane.store.conversations import StoredMember, as_conversation, as_member, as_own
 from backplane.store.messages import StoredMessage, as_message
-from consumers.decide import Created, Outcome, Rejected, Repeated, Stored
 from consumers.ledger import State
-from schemas.entities import rfc3339
+from consumers.plan import (
+    Blocked,
+    ConversationChanged,
+    Created,
+    Done,
+    MembersChanged,
+    MessageChanged,
+    Outcome,
+    Rejected,
+    Repeated,
+    Stored,
+)
+from schemas.entities import Blocking, Conversation, MemberChanged, rfc3339
 from schemas.errors import error
-from schemas.events import Event, EventHeader, Rejection, Voided, event_id_of, make_event
+from schemas.events import Event, EventData, EventHeader, EventName, Rejection, Voided, event_id_of, make_event
 from schemas.ids import ConversationId, UserId
-from schemas.intents import Intent, SendMessage
+from schemas.intents import (
+    AddMembers,
+    AddReaction,
+    CreateConversation,
+    DeleteMessage,
+    EditMessage,
+    Intent,
+    PinMessage,
+    RemoveMember,
+    RemoveReaction,
+    SendMessage,
+)
 
 
-def event_of(outcome: Outcome, intent: Intent, state: State | None, now_ms: int) -> Event:
-    """The event that an intent came to; `state` is its conversation's, None if it does not exist."""
+def events_of(outcome: Outcome, intent: Intent, state: State | None, now_ms: int) -> list[Event]:
+    """The events that an intent came to, the one that answers it first; `state` is its conversation's, None if there is none."""
     match outcome:
-        case Stored(message):
-            return message_created(message, intent.at_ms, now_ms)
-        case Repeated(StoredMessage() as message):
-            return message_created(message, intent.at_ms, now_ms, again_to=intent.actor_id)
         case Rejected(code):
-            return rejection(intent, code, now_ms)
+            return [rejection(intent, code, now_ms)]
+        case Repeated(what):
+            return [_event(what, intent, state, now_ms, again_to=intent.actor_id)]
+        case MembersChanged() if isinstance(intent, AddMembers):
+            return [_event(outcome, intent, state, now_ms), _welcome(outcome, intent, _known(state), now_ms)]
+        case _:
+            return [_event(outcome, intent, state, now_ms)]
+
+
+def _event(what: Done, intent: Intent, state: State | None, now_ms: int, *, again_to: UserId | None = None) -> Event:
+    match what:
+        case Stored(message):
+            return message_event("message.created", message, intent, now_ms, again_to=again_to)
+        case MessageChanged(message):
+            return message_event(_name_of(intent), message, intent, now_ms, again_to=again_to)
         case Created():
-            return _conversation_created(intent, state, now_ms, fresh=not outcome.again)
-        case Repeated():
-            return _conversation_created(intent, state, now_ms, again_to=intent.actor_id)
+            return _conversation_created(
+                intent, _known(state), now_ms, fresh=not what.again and not again_to, again_to=again_to
+            )
+        case ConversationChanged(to):
+            return _conversation_updated(intent, _known(state), now_ms, own=to, again_to=again_to)
+        case MembersChanged():
+            return _members_changed(what, intent, now_ms, again_to=again_to)
+        case Blocked(user_id, blocked):
+            header = _header("block.updated", intent, rev=0, event_id=intent.intent_id, to=(intent.actor_id,))
+            return _made(header, Blocking(user_id=user_id, blocked=blocked), intent, now_ms)
+        case _ as never:
+            assert_never(never)
 
 
-def message_created(message: StoredMessage, at_ms: int, now_ms: int, *, again_to: UserId | None = None) -> Event:
-    """A message for everybody in it, or for the one who sent it twice, as it is stored now."""
-    header = EventHeader(
-        event="message.created",
-        event_id=event_id_of(message.conversation_id, message.rev),
-        conversation_id=message.conversation_id,
-        rev=message.rev,
-        at_ms=at_ms,
-        to=again_to,
-    )
+# Messages
+
+
+def message_event(
+    name: EventName, message: StoredMessage, intent: Intent, now_ms: int, *, again_to: UserId | None = None
+) -> Event:
+    """A message for everybody who may see it, or for the one who asked twice, as it is stored now."""
+    to = () if again_to is None else (again_to,)
+    header = _header(name, intent, rev=message.rev, to=to, seq=message.seq)
     data = as_message(message)
     if again_to is not None:
         data = msgspec.structs.replace(data, duplicate=True)
-    return make_event(header, data, rfc3339(now_ms))
+    return _made(header, data, intent, now_ms)
+
+
+def thread_updated(root: StoredMessage, intent: Intent, now_ms: int) -> Event:
+    """The root of a thread, with what its replies have come to."""
+    header = _header("thread.updated", intent, rev=root.rev, seq=root.seq)
+    return make_event(header, as_message(root), rfc3339(now_ms))
 
 
 def message_voided(void: StoredMessage, now_ms: int) -> Event:
@@ -54,18 +100,123 @@ def message_voided(void: StoredMessage, now_ms: int) -> Event:
         conversation_id=void.conversation_id,
         rev=void.rev,
         at_ms=now_ms,
+        seq=void.seq,
     )
     return make_event(header, Voided(void.conversation_id, void.seq, void.rev), rfc3339(now_ms))
 
 
+def _name_of(intent: Intent) -> EventName:
+    match intent:
+        case EditMessage():
+            return "message.edited"
+        case DeleteMessage():
+            return "message.deleted"
+        case AddReaction():
+            return "reaction.added"
+        case RemoveReaction():
+            return "reaction.removed"
+        case PinMessage(pinned=True):
+            return "message.pinned"
+        case PinMessage():
+            return "message.unpinned"
+        case _:
+            raise ValueError(f"{type(intent).__name__} changes no message")
+
+
+# Members and conversations
+
+
+def _members_changed(what: MembersChanged, intent: Intent, now_ms: int, *, again_to: UserId | None) -> Event:
+    match intent:
+        case AddMembers():
+            name, about = "member.joined", None
+        case RemoveMember(user_id=user_id):
+            name, about = "member.left", user_id  # whose span ends here, and who must hear of it all the same
+        case _:
+            name, about = "member.role_changed", None
+    to = () if again_to is None else (again_to,)
+    header = _header(name, intent, rev=what.rev, to=to, about=None if to else about)
+    data = MemberChanged(
+        conversation_id=intent.conversation_id,
+        rev=what.rev,
+        actor_id=intent.actor_id,
+        members=[as_member(member) for member in what.members],
+        duplicate=True if to else msgspec.UNSET,
+    )
+    return _made(header, data, intent, now_ms)
+
+
+def _welcome(what: MembersChanged, intent: AddMembers, state: State, now_ms: int) -> Event:
+    """The conversation, for those who have just come into it."""
+    newcomers = tuple(member.user_id for member in what.members if member.current)
+    header = _header(
+        "conversation.created",
+        intent,
+        rev=what.rev,
+        to=newcomers,
+        event_id=f"{event_id_of(intent.conversation_id, what.rev)}.welcome",
+    )
+    data = msgspec.structs.replace(_conversation(state), first_seq=_first_seq(what.members))
+    return make_event(header, data, rfc3339(now_ms))
+
+
+def _first_seq(members: tuple[StoredMember, ...]) -> int:
+    return 1 + max((member.from_seq for member in members), default=0)
+
+
+def _conversation_updated(
+    intent: Intent, state: State, now_ms: int, *, own: UserId | None, again_to: UserId | None
+) -> Event:
+    to = tuple(user for user in {own, again_to} if user is not None)
+    event_id = intent.intent_id if to else event_id_of(intent.conversation_id, state.rev)
+    header = _header("conversation.updated", intent, rev=state.rev, to=to, event_id=event_id)
+    data = _conversation(state)
+    if own is not None and own in state.members:
+        data = as_own(data, state.members[own])
+    if again_to is not None:
+        data = msgspec.structs.replace(data, duplicate=True)
+    return _made(header, data, intent, now_ms)
+
+
+def _conversation_created(
+    intent: Intent, state: State, now_ms: int, *, fresh: bool, again_to: UserId | None = None
+) -> Event:
+    to = () if again_to is None else (again_to,)
+    header = _header("conversation.created", intent, rev=1, to=to)
+    data = _conversation(state) if not fresh else as_conversation(state.conversation, list(state.members.values()))
+    if again_to is not None:
+        data = msgspec.structs.replace(data, duplicate=True)
+    return _made(header, data, intent, now_ms)
+
+
+def _conversation(state: State) -> Conversation:
+    stored = msgspec.structs.replace(state.conversation, rev=state.rev, last_seq=state.seq)
+    return as_conversation(stored, list(state.members.values()))
+
+
+def _known(state: State | None) -> State:
+    assert state is not None  # noqa: S101 - `decide` comes to these only for a conversation with a state
+    return state
+
+
+# Refusals
+
+
 def rejection(intent: Intent, code: str, now_ms: int) -> Event:
     """A refusal, for its sender alone."""
-    key = intent.client_msg_id if isinstance(intent, SendMessage) else None
+    match intent:
+        case SendMessage():
+            message_key, operation_key = intent.client_msg_id, None
+        case CreateConversation():
+            message_key, operation_key = None, None
+        case _:
+            message_key, operation_key = None, intent.client_op_id
     return _refusal(
         intent.intent_id,
         intent.conversation_id,
         intent.actor_id,
-        client_msg_id=key,
+        client_msg_id=message_key,
+        client_op_id=operation_key,
         code=code,
         at_ms=intent.at_ms,
         now_ms=now_ms,
@@ -82,12 +233,14 @@ def salvaged_rejection(raw: bytes, now_ms: int) -> Event | None:
         return None
     intent_id = salvaged.intent_id if isinstance(salvaged.intent_id, str) else ""
     key = salvaged.client_msg_id if isinstance(salvaged.client_msg_id, str) else None
+    operation_key = salvaged.client_op_id if isinstance(salvaged.client_op_id, str) else None
     conversation_id, actor_id = ConversationId(salvaged.conversation_id), UserId(salvaged.actor_id)
     return _refusal(
         intent_id,
         conversation_id,
         actor_id,
         client_msg_id=key,
+        client_op_id=operation_key,
         code="internal_error",
         at_ms=now_ms,
         now_ms=now_ms,
@@ -100,6 +253,7 @@ def _refusal(
     actor_id: UserId,
     *,
     client_msg_id: str | None,
+    client_op_id: str | None,
     code: str,
     at_ms: int,
     now_ms: int,
@@ -110,29 +264,9 @@ def _refusal(
         conversation_id=conversation_id,
         rev=0,
         at_ms=at_ms,
-        to=actor_id,
+        to=(actor_id,),
     )
-    return make_event(header, Rejection(conversation_id, error(code), client_msg_id=client_msg_id), rfc3339(now_ms))
-
-
-def _conversation_created(
-    intent: Intent, state: State | None, now_ms: int, *, fresh: bool = False, again_to: UserId | None = None
-) -> Event:
-    assert state is not None  # noqa: S101 - `decide` answers Created and Repeated only for a conversation with a state
-    header = EventHeader(
-        event="conversation.created",
-        event_id=event_id_of(intent.conversation_id, 1),
-        conversation_id=intent.conversation_id,
-        rev=1,
-        at_ms=intent.at_ms,
-        to=again_to,
-    )
-    stored = state.conversation
-    if not fresh:
-        stored = msgspec.structs.replace(stored, rev=state.rev, last_seq=state.seq)
-    data = as_conversation(stored, list(state.members.values()))
-    if again_to is not None:
-        data = msgspec.structs.replace(data, duplicate=True)
+    data = Rejection(conversation_id, error(code), client_msg_id=client_msg_id, client_op_id=client_op_id)
     return make_event(header, data, rfc3339(now_ms))
 
 
@@ -141,6 +275,39 @@ class _Salvaged(msgspec.Struct):
     conversation_id: Any = None
     actor_id: Any = None
     client_msg_id: Any = None
+    client_op_id: Any = None
 
 
 _salvager = msgspec.json.Decoder(_Salvaged)
+
+
+# Envelopes
+
+
+def _header(
+    name: EventName,
+    intent: Intent,
+    *,
+    rev: int,
+    to: tuple[UserId, ...] = (),
+    about: UserId | None = None,
+    seq: int | None = None,
+    event_id: str | None = None,
+) -> EventHeader:
+    return EventHeader(
+        event=name,
+        event_id=event_id or event_id_of(intent.conversation_id, rev),
+        conversation_id=intent.conversation_id,
+        rev=rev,
+        at_ms=intent.at_ms,
+        to=to,
+        about=about,
+        seq=seq,
+    )
+
+
+def _made(header: EventHeader, data: EventData, intent: Intent, now_ms: int) -> Event:
+    """An event that says whose doing it was, and under which id: so that a client knows its own."""
+    if isinstance(intent, SendMessage | CreateConversation):
+        return make_event(header, data, rfc3339(now_ms))
+    return make_event(header, data, rfc3339(now_ms), actor_id=intent.actor_id, client_op_id=intent.client_op_id)

@@ -12,7 +12,7 @@ from gateway.load import Load
 from schemas import client_frames
 from schemas.errors import ErrorBody, error
 from schemas.ids import ClientMsgId, ConversationId, IntentId, UserId
-from schemas.intents import CreateConversation, Intent, SendMessage, encode_intent
+from schemas.intents import Intent, SendMessage, encode_intent
 from schemas.names import Names
 from schemas.text import clean_text
 
@@ -97,8 +97,4 @@ class Intake:
 
 
 def _type(intent: Intent) -> str:
-    match intent:
-        case SendMessage():
-            return "message.send"
-        case CreateConversation():
-            return "conversation.create"
+    return str(intent.__struct_config__.tag)

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from schemas.ids import ClientMsgId, ConversationId, MessageId, UserId
+from schemas.intents import History
+from schemas.roles import Role
 
 
 class MessageContent(msgspec.Struct, frozen=True):
@@ -35,25 +37,35 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     edited_at: str | None = None
     deleted_at: str | None = None
+    pinned_at: str | None = None
+    pinned_by: UserId | None = None
+    reply_count: int = 0
+    """Of a thread's root: replies that are not deleted."""
+    last_reply_at: str | None = None
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A person in a conversation."""
+    """A person in a conversation; `rev` is that of their newest coming, going or change of role."""
 
     user_id: UserId
-    role: str
+    role: Role
+    rev: int
     joined_rev: int
     delivered_seq: int = 0
     read_seq: int = 0
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation as one of its members sees it; the last three fields are that member's own, in REST answers."""
+    """A conversation as one of its members sees it.
+
+    `rev` is the newest change of anything in it. What may be unset is that member's own, in REST answers and in events for them alone.
+    """
 
     conversation_id: ConversationId
     kind: str
     title: str | None
+    history: History = "all"
     rev: int
     last_seq: int
     created_by: UserId
@@ -62,7 +74,28 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     last_message: Message | None | msgspec.UnsetType = msgspec.UNSET
     unread_count: int | msgspec.UnsetType = msgspec.UNSET
     read_seq: int | msgspec.UnsetType = msgspec.UNSET
+    muted_until: str | None | msgspec.UnsetType = msgspec.UNSET
+    archived: bool | msgspec.UnsetType = msgspec.UNSET
+    first_seq: int | msgspec.UnsetType = msgspec.UNSET
+    """The number of the oldest message that this member may see."""
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class MemberChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """The data of `member.joined`, `member.left` and `member.role_changed`: those concerned, as they are (or were) now."""
+
+    conversation_id: ConversationId
+    rev: int
+    actor_id: UserId
+    members: list[Member]
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class Blocking(msgspec.Struct, frozen=True, kw_only=True):
+    """The data of `block.updated`, to one's own devices: whether one hears from somebody in a direct conversation."""
+
+    user_id: UserId
+    blocked: bool
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,24 +7,38 @@ log, doorbell and socket. The body is the tail of a server frame: a gateway puts
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from schemas.entities import Conversation, Message
+from schemas.entities import Blocking, Conversation, MemberChanged, Message
 from schemas.errors import ErrorBody
-from schemas.ids import ConversationId, UserId
+from schemas.ids import ClientOpId, ConversationId, UserId
 
 EventName = Literal[
     "message.created",
+    "message.edited",
+    "message.deleted",
+    "message.pinned",
+    "message.unpinned",
     "message.rejected",
     "message.voided",
+    "reaction.added",
+    "reaction.removed",
+    "thread.updated",
     "conversation.created",
+    "conversation.updated",
+    "member.joined",
+    "member.left",
+    "member.role_changed",
     "operation.rejected",
+    "block.updated",
 ]
 
 
 class EventHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who gets an event: a function of the event alone, whoever computes it and when (hole B9).
 
-    With `to`, that user alone. Else the members whose span holds `rev`, and `about`, the member it is about.
+    With `to`, those users alone. Else the members whose span holds `rev` and who may see the message `seq`, if it is of one; and
+    `about`, the member it is about.
     """
 
     event: EventName
@@ -33,8 +47,9 @@ class EventHeader(msgspec.Struct, frozen=True, omit_defaults=True):
     rev: int
     at_ms: int
     """When its intent was taken, for the delivery histogram."""
-    to: UserId | None = None
+    to: tuple[UserId, ...] = ()
     about: UserId | None = None
+    seq: int | None = None
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -61,7 +76,7 @@ class Voided(msgspec.Struct, frozen=True):
     rev: int
 
 
-EventData = Message | Conversation | Rejection | Voided
+EventData = Message | Conversation | MemberChanged | Blocking | Rejection | Voided
 
 _encoder = msgspec.json.Encoder()
 _header_decoder = msgspec.json.Decoder(EventHeader)
@@ -72,11 +87,21 @@ class _Body(msgspec.Struct, frozen=True):
     event_id: str
     ts: str
     data: EventData
+    actor_id: UserId | UnsetType = UNSET
+    client_op_id: ClientOpId | UnsetType = UNSET
 
 
-def make_event(header: EventHeader, data: EventData, ts: str) -> Event:
-    """Encode an event's body; `ts` is RFC 3339."""
-    return Event(header, _encoder.encode(_Body(header.event, header.event_id, ts, data))[1:])
+def make_event(
+    header: EventHeader,
+    data: EventData,
+    ts: str,
+    *,
+    actor_id: UserId | UnsetType = UNSET,
+    client_op_id: ClientOpId | UnsetType = UNSET,
+) -> Event:
+    """Encode an event's body; `ts` is RFC 3339. Of a change: whose it was, and the id that they gave it."""
+    body = _Body(header.event, header.event_id, ts, data, actor_id, client_op_id)
+    return Event(header, _encoder.encode(body)[1:])
 
 
 def encode_header(header: EventHeader) -> bytes:

@@ -14,6 +14,8 @@ SessionId = NewType("SessionId", str)
 ConversationId = NewType("ConversationId", str)
 MessageId = NewType("MessageId", str)
 ClientMsgId = NewType("ClientMsgId", str)
+ClientOpId = NewType("ClientOpId", str)
+OperationId = NewType("OperationId", str)
 IntentId = NewType("IntentId", str)
 
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
@@ -80,6 +82,11 @@ def shard_of(user_id: UserId, shards: int) -> int:
 def message_id_of(conversation_id: ConversationId, sender_id: UserId, client_msg_id: ClientMsgId) -> MessageId:
     """The id of the message that this send makes, the same for every resend of it (docs/adr/0001)."""
     return MessageId(str(uuid.uuid5(_NAMESPACE, f"message:{conversation_id}:{sender_id}:{client_msg_id}")))
+
+
+def operation_id_of(conversation_id: ConversationId, actor_id: UserId, client_op_id: ClientOpId) -> OperationId:
+    """The id under which a change is remembered, the same for every resend of it (docs/adr/0003)."""
+    return OperationId(str(uuid.uuid5(_NAMESPACE, f"operation:{conversation_id}:{actor_id}:{client_op_id}")))
 
 
 def direct_conversation_id(one: UserId, other: UserId) -> ConversationId:

@@ -5,10 +5,15 @@
 """
 
 import hashlib
+from typing import Literal
 
 import msgspec
 
-from schemas.ids import ClientMsgId, ConversationId, IntentId, UserId
+from schemas.ids import ClientMsgId, ClientOpId, ConversationId, IntentId, MessageId, UserId
+from schemas.roles import Role
+
+History = Literal["all", "joined"]
+"""What a new member sees: everything, or what is said from their joining on."""
 
 
 class SendMessage(msgspec.Struct, frozen=True, omit_defaults=True, tag="message.send"):
@@ -43,7 +48,98 @@ class CreateConversation(msgspec.Struct, frozen=True, omit_defaults=True, tag="c
     answer: str | None = None
 
 
-Intent = SendMessage | CreateConversation
+class _Change(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Change something that is there; `client_op_id` makes every repeat of it the same change (hole B7)."""
+
+    intent_id: IntentId
+    conversation_id: ConversationId
+    actor_id: UserId
+    client_op_id: ClientOpId
+    at_ms: int
+    answer: str | None = None
+
+
+class EditMessage(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="message.edit"):
+    """Give one's own message another text."""
+
+    message_id: MessageId
+    text: str
+    expected_rev: int | None = None
+
+
+class DeleteMessage(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="message.delete"):
+    """Leave a tombstone where a message was."""
+
+    message_id: MessageId
+
+
+class AddReaction(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="reaction.add"):
+    """React to a message."""
+
+    message_id: MessageId
+    emoji: str
+
+
+class RemoveReaction(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="reaction.remove"):
+    """Take a reaction of one's own back."""
+
+    message_id: MessageId
+    emoji: str
+
+
+class PinMessage(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="message.pin"):
+    """Pin a message for everybody, or take the pin out."""
+
+    message_id: MessageId
+    pinned: bool
+
+
+class UpdateConversation(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="conversation.update"):
+    """Change title or settings; what is not given stays."""
+
+    title: str | msgspec.UnsetType = msgspec.UNSET
+    history: History | msgspec.UnsetType = msgspec.UNSET
+
+
+class AddMembers(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="member.add"):
+    """Bring people into a group."""
+
+    user_ids: tuple[UserId, ...]
+
+
+class RemoveMember(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="member.remove"):
+    """Put somebody out of a group, or leave it oneself."""
+
+    user_id: UserId
+
+
+class ChangeRole(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="member.role"):
+    """Give somebody another role; to give `owner` away is to become an admin oneself."""
+
+    user_id: UserId
+    role: Role
+
+
+class ChangeMine(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="member.mine"):
+    """Change what a conversation is to oneself alone; what is not given stays."""
+
+    muted_until_ms: int | msgspec.UnsetType = msgspec.UNSET
+    archived: bool | msgspec.UnsetType = msgspec.UNSET
+    cleared: bool = False
+    """Delete what was said so far, for oneself."""
+
+
+class SetBlock(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="user.block"):
+    """Block the other person of a direct conversation, or no longer. The conversation need not exist."""
+
+    user_id: UserId
+    blocked: bool
+
+
+MessageChange = EditMessage | DeleteMessage | AddReaction | RemoveReaction | PinMessage
+MemberChange = AddMembers | RemoveMember | ChangeRole | ChangeMine
+Change = MessageChange | MemberChange | UpdateConversation | SetBlock
+Intent = SendMessage | CreateConversation | Change
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Intent)
@@ -73,4 +169,6 @@ def body_hash(intent: Intent) -> str:
             body = [intent.text, intent.reply_to, intent.thread_root_id, intent.mentions]
         case CreateConversation():
             body = [intent.kind, sorted(intent.member_ids), intent.title]
+        case _:
+            body = msgspec.structs.replace(intent, intent_id=IntentId(""), at_ms=0, answer=None)
     return hashlib.sha256(_encoder.encode(body)).hexdigest()

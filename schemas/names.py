@@ -12,6 +12,7 @@ CONSUMER = "owner"
 
 # Fields of stream entries: one letter, because every entry carries them.
 INTENT_FIELD = b"i"  # intents: the encoded intent
+AGAIN_FIELD = b"r"  # intents: an operator has appended this one again
 HEADER_FIELD = b"h"  # events: the encoded EventHeader
 BODY_FIELD = b"b"  # events and user logs: the frame's bytes after the position
 
@@ -20,6 +21,8 @@ SESSIONS = "sessions"
 CONVERSATIONS = "conversations"
 MEMBERS = "members"
 MESSAGES = "messages"
+OPERATIONS = "operations"
+BLOCKS = "blocks"
 ATTACHMENTS = "attachments"
 AUDIT = "audit"
 LAYOUT = "layout"

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,11 +14,18 @@ from backplane.errors import Transient
 from backplane.store.documents import Database, Document, chunks, find_in, from_document, to_document
 from backplane.store.failures import reading, refused_indexes, writing
 from backplane.store.messages import Messages, StoredMessage, as_message
+from backplane.store.operations import Applied
+from backplane.store.swaps import Swap, fields_of, swap
 from backplane.store.together import Together
 from schemas.entities import Conversation, Member, rfc3339
 from schemas.ids import ConversationId, MessageId, UserId
+from schemas.intents import History
 from schemas.names import CONVERSATIONS, MEMBERS
+from schemas.roles import Role
 
+_SETTINGS: Final = ("title", "history", "version", "ops")
+_MEMBERSHIP: Final = ("role", "rev", "spans", "from_seq", "muted_until_ms", "archived", "version", "ops")
+"""What persist owns of a membership; marks are the receipts stage's."""
 PAGE_LIMIT: Final = 50
 """Conversations of one page, so that each of its queries is one `$in`."""
 
@@ -28,11 +35,19 @@ class StoredMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     conversation_id: ConversationId
     user_id: UserId
-    role: str
+    role: Role
     rev: int
+    """Of the newest coming, going or change of role."""
     spans: tuple[tuple[int, int | None], ...]
     delivered_seq: int = 0
     read_seq: int = 0
+    from_seq: int = 0
+    """Up to here nothing is this member's to see: they joined later, or have deleted it for themselves."""
+    muted_until_ms: int | None = None
+    archived: bool = False
+    version: int = 0
+    """Counts persist's changes of this document, the member's own settings included; what it is compared by."""
+    ops: tuple[Applied, ...] = ()
 
     @property
     def current(self) -> bool:
@@ -59,6 +74,10 @@ class StoredConversation(
     rev: int
     last_seq: int
     last_message_id: MessageId | None = None
+    history: History = "all"
+    version: int = 0
+    """Counts the changes of title and settings; what they are compared by."""
+    ops: tuple[Applied, ...] = ()
 
 
 class Counters(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,21 +95,40 @@ def as_conversation(stored: StoredConversation, members: Sequence[StoredMember])
         conversation_id=stored.conversation_id,
         kind=stored.kind,
         title=stored.title,
+        history=stored.history,
         rev=stored.rev,
         last_seq=stored.last_seq,
         created_by=stored.created_by,
         created_at=rfc3339(stored.created_ms),
         members=[
-            Member(
-                user_id=member.user_id,
-                role=member.role,
-                joined_rev=member.spans[-1][0],
-                delivered_seq=member.delivered_seq,
-                read_seq=member.read_seq,
+            as_member(member)
+            for member in sorted(
+                (member for member in members if member.current),
+                key=lambda member: (member.spans[-1][0], member.user_id),
             )
-            for member in sorted(members, key=lambda member: (member.spans, member.user_id))
-            if member.current
         ],
+    )
+
+
+def as_member(member: StoredMember) -> Member:
+    """What clients see of a membership, also of one that has ended."""
+    return Member(
+        user_id=member.user_id,
+        role=member.role,
+        rev=member.rev,
+        joined_rev=member.spans[-1][0],
+        delivered_seq=member.delivered_seq,
+        read_seq=member.read_seq,
+    )
+
+
+def as_own(conversation: Conversation, member: StoredMember) -> Conversation:
+    """A conversation with what a member has set in it for themselves."""
+    return replace(
+        conversation,
+        muted_until=None if member.muted_until_ms is None else rfc3339(member.muted_until_ms),
+        archived=member.archived,
+        first_seq=member.from_seq + 1,
     )
 
 
@@ -102,7 +140,7 @@ def unread_count(stored: StoredConversation, viewer: StoredMember, last: StoredM
     """
     if last is not None and last.sender_id == viewer.user_id:
         return 0
-    return max(0, stored.last_seq - viewer.read_seq)
+    return max(0, stored.last_seq - max(viewer.read_seq, viewer.from_seq))
 
 
 class Conversations:
@@ -147,6 +185,28 @@ class Conversations:
                     raise Transient("somebody's conversation is written, but not yet by a majority") from None
                 return stored[conversation.conversation_id]
         return conversation
+
+    async def change(self, changes: Sequence[tuple[StoredConversation, StoredConversation]]) -> bool:
+        """Compare and set title and settings, from → to; False if somebody else was in between. Safe to repeat."""
+        swaps: list[Swap] = []
+        for before, after in changes:
+            fields, absent = fields_of(after, _SETTINGS)
+            swaps.append(Swap(after.conversation_id, {}, "version", before.version, fields, absent))
+        return await swap(self._conversations, swaps)
+
+    async def change_members(
+        self, changes: Sequence[tuple[StoredMember | None, StoredMember]], listed_ms: Mapping[ConversationId, int]
+    ) -> bool:
+        """As `change`, for memberships; None → a new one, listed under its conversation's creation."""
+        swaps: list[Swap] = []
+        for before, after in changes:
+            fields, absent = fields_of(after, _MEMBERSHIP)
+            if before is None:
+                fields |= {"user_id": after.user_id, "read_seq": after.read_seq, "delivered_seq": after.delivered_seq}
+                fields["listed"] = _listed(after.conversation_id, listed_ms[after.conversation_id])
+            shard = {"conversation_id": after.conversation_id}
+            swaps.append(Swap(_member_key(after), shard, "version", before and before.version, fields, absent))
+        return await swap(self._members, swaps)
 
     async def raise_counters(self, counters: Sequence[Counters]) -> None:
         """Raise `rev`, `last_seq` and `last_message_id` of conversations whose `rev` is lower: the last write of a batch (hole C7)."""
@@ -200,11 +260,8 @@ class Conversations:
         ]
 
     async def _insert_members(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> None:
-        listed = _listed(conversation)
-        documents = [
-            {"_id": f"{member.conversation_id}:{member.user_id}", "listed": listed, **to_document(member)}
-            for member in members
-        ]
+        listed = _listed(conversation.conversation_id, conversation.created_ms)
+        documents = [{"_id": _member_key(member), "listed": listed, **to_document(member)} for member in members]
         for chunk in chunks(documents, 500):
             with writing():
                 try:
@@ -220,8 +277,10 @@ def _as_seen(
     messages: dict[MessageId, StoredMessage],
 ) -> Conversation:
     last = messages.get(stored.last_message_id) if stored.last_message_id else None
+    if last is not None and last.seq <= viewer.from_seq:
+        last = None
     return replace(
-        as_conversation(stored, members),
+        as_own(as_conversation(stored, members), viewer),
         last_message=as_message(last) if last else None,
         unread_count=unread_count(stored, viewer, last),
         read_seq=viewer.read_seq,
@@ -235,9 +294,13 @@ def _raised(counters: Counters) -> Document:
     return raised
 
 
-def _listed(conversation: StoredConversation) -> str:
+def _member_key(member: StoredMember) -> str:
+    return f"{member.conversation_id}:{member.user_id}"
+
+
+def _listed(conversation_id: ConversationId, created_ms: int) -> str:
     """A member's `listed`: sorts a person's conversations by creation, so that a page is one range of one index."""
-    return f"{conversation.created_ms:015d}:{conversation.conversation_id}"
+    return f"{created_ms:015d}:{conversation_id}"
 
 
 def _cursor(listed: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -55,9 +55,16 @@ async def find_in(collection: Collection, field: str, values: Sequence[str], kin
 
 
 async def find_range(
-    collection: Collection, equal: Document, field: str, *, low: int, high: int, limit: int = 0
+    collection: Collection,
+    equal: Document,
+    field: str,
+    *,
+    low: int,
+    high: int,
+    limit: int = 0,
+    descending: bool = False,
 ) -> list[Document]:
-    """Documents with the values `equal` and `low < field <= high`, ascending by `field`; `limit` 0 means all.
+    """Documents with the values `equal` and `low < field <= high`, in the order of `field`; `limit` 0 means all.
 
     Both ends are bound, so that the embedded stand-in reads no more than asked for.
 
@@ -67,7 +74,7 @@ async def find_range(
     with reading():
         return (
             await collection.find({**equal, field: {"$gt": low, "$lte": high}})
-            .sort(field, ASCENDING)
+            .sort(field, DESCENDING if descending else ASCENDING)
             .limit(limit)
             .to_list()
         )

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, IndexModel
 
 from backplane.store.documents import Database
 from backplane.store.failures import reading, writing
-from schemas.names import MEMBERS, MESSAGES, SESSIONS, USERS
+from schemas.names import BLOCKS, MEMBERS, MESSAGES, SESSIONS, USERS
 
 
 class Index(NamedTuple):
@@ -36,6 +36,7 @@ class Index(NamedTuple):
 
 _SPARSE: Final = (("sparse", True),)
 _IN_THREAD: Final = (("partialFilterExpression", {"thread_root_id": {"$exists": True}}),)
+_PINNED: Final = (("partialFilterExpression", {"pinned_ms": {"$exists": True}}),)
 
 INDEXES: Final = (
     Index(MESSAGES, ("conversation_id", "seq"), "one message a number, whoever writes it (holes B5, C4)", unique=True),
@@ -49,6 +50,9 @@ INDEXES: Final = (
     ),
     Index(MEMBERS, ("conversation_id", "rev"), "changes of members since a rev"),
     Index(MEMBERS, ("user_id", "listed"), "a person's conversations, newest first, a page at a time"),
+    Index(MESSAGES, ("conversation_id", "pinned_ms"), "what is pinned", options=_PINNED),
+    Index(BLOCKS, ("conversation_id",), "who blocks whom in a direct conversation"),
+    Index(BLOCKS, ("blocker_id",), "whom a person blocks"),
     Index(USERS, ("username",), "one person a name", unique=True),
     Index(USERS, ("email",), "sign in by email", options=_SPARSE),
     Index(SESSIONS, ("user_id",), "a person's devices"),
@@ -56,7 +60,7 @@ INDEXES: Final = (
     Index(SESSIONS, ("spent",), "the session of a refresh token that was used before", options=_SPARSE),
 )
 
-_COLLECTIONS: Final = (MESSAGES, MEMBERS, USERS, SESSIONS)
+_COLLECTIONS: Final = (MESSAGES, MEMBERS, BLOCKS, USERS, SESSIONS)
 
 
 async def missing(database: Database) -> list[Index]:

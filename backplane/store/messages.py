@@ -1,7 +1,7 @@
 """Messages: repeats are found by id, writes are ordered, pages are bounded."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from pymongo.errors import BulkWriteError
@@ -9,6 +9,8 @@ from pymongo.errors import BulkWriteError
 from backplane.errors import Permanent, Transient, Unknown
 from backplane.store.documents import Database, Document, chunks, find_in, find_range, from_document, to_document
 from backplane.store.failures import refused_indexes, writing
+from backplane.store.operations import Applied
+from backplane.store.swaps import Swap, fields_of, swap
 from backplane.store.together import Together
 from schemas.entities import Message, MessageContent, rfc3339
 from schemas.ids import MAX_SAFE_INTEGER, ClientMsgId, ConversationId, MessageId, UserId
@@ -36,12 +38,29 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     mentions: tuple[UserId, ...] = ()
     edited_ms: int | None = None
     deleted_ms: int | None = None
+    pinned_ms: int | None = None
+    pinned_by: UserId | None = None
+    reactions: dict[str, tuple[UserId, ...]] = {}
+    reply_count: int = 0
+    last_reply_ms: int | None = None
+    ops: tuple[Applied, ...] = ()
     void: bool = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is nothing to show: a void, or a tombstone."""
+        return self.void or self.deleted_ms is not None
+
+
+class Thread(NamedTuple):
+    """The replies to a message: how many are not deleted, and when the newest one was made."""
+
+    replies: int
+    last_ms: int | None
 
 
 def as_message(stored: StoredMessage) -> Message:
     """What clients see of it."""
-    gone = stored.void or stored.deleted_ms is not None or stored.text is None
     return Message(
         message_id=stored.message_id,
         conversation_id=stored.conversation_id,
@@ -49,13 +68,18 @@ def as_message(stored: StoredMessage) -> Message:
         rev=stored.rev,
         sender_id=stored.sender_id,
         client_msg_id=stored.client_msg_id,
-        content=None if gone else MessageContent(stored.text or ""),
+        content=None if stored.gone or stored.text is None else MessageContent(stored.text),
         reply_to=stored.reply_to,
         thread_root_id=stored.thread_root_id,
         mentions=list(stored.mentions),
+        reactions={emoji: list(users) for emoji, users in stored.reactions.items()},
         created_at=rfc3339(stored.created_ms),
         edited_at=None if stored.edited_ms is None else rfc3339(stored.edited_ms),
         deleted_at=None if stored.deleted_ms is None else rfc3339(stored.deleted_ms),
+        pinned_at=None if stored.pinned_ms is None else rfc3339(stored.pinned_ms),
+        pinned_by=stored.pinned_by,
+        reply_count=stored.reply_count,
+        last_reply_at=None if stored.last_reply_ms is None else rfc3339(stored.last_reply_ms),
     )
 
 
@@ -123,9 +147,28 @@ class Messages:
                 return refused_indexes(failure)[0]
         return len(documents)
 
+    async def change(self, changes: Sequence[tuple[StoredMessage, StoredMessage]]) -> bool:
+        """Compare and set, from → to; False if somebody else was in between. Safe to repeat."""
+        return await swap(self._messages, [_swap(before, after) for before, after in changes])
+
     async def tail(self, conversation_id: ConversationId, after_seq: int) -> list[StoredMessage]:
-        """All messages above `after_seq`, ascending: what a crash left above the conversation's own counter."""
+        """All messages above `after_seq`, ascending."""
         return await self._range(conversation_id, "seq", after_seq, MAX_SAFE_INTEGER)
+
+    async def unraised(self, conversation_id: ConversationId, after_rev: int) -> list[StoredMessage]:
+        """All messages changed after `after_rev`, ascending by rev: what a crash left above the conversation's own counter."""
+        return await self._range(conversation_id, "rev", after_rev, MAX_SAFE_INTEGER)
+
+    async def count_replies(self, roots: Sequence[StoredMessage]) -> dict[MessageId, Thread]:
+        """The threads of these roots, as their replies are stored now."""
+        return {root.message_id: await self._thread(root) for root in roots}
+
+    async def _thread(self, root: StoredMessage) -> Thread:
+        equal: Document = {"conversation_id": root.conversation_id, "thread_root_id": root.message_id}
+        found = await find_range(self._messages, equal, "seq", low=root.seq, high=MAX_SAFE_INTEGER)
+        replies = [from_document(document, StoredMessage) for document in found]
+        last_ms = max((reply.created_ms for reply in replies), default=None)
+        return Thread(sum(not reply.gone for reply in replies), last_ms)
 
     async def page(
         self,
@@ -134,6 +177,7 @@ class Messages:
         before_seq: int | None = None,
         after_seq: int | None = None,
         since_rev: int | None = None,
+        first_seq: int = 0,
         last_seq: int,
         rev: int,
         limit: int,
@@ -143,32 +187,58 @@ class Messages:
         It is the newest below `before_seq` (default: the newest), or the oldest above `after_seq`, or the oldest changes above
         `since_rev`. It ends at `last_seq` and `rev`, the conversation's own, also if more is stored already (hole C7).
 
-        Numbers are gapless, so a page by seq is a range known beforehand; fewer than `limit` means the end was reached.
+        Nothing of it is at or below `first_seq`, which the viewer may not see. Numbers are gapless, so a page by seq is a range known
+        beforehand; fewer than `limit` means the end was reached.
         """
         if since_rev is not None:
-            return await self._changed(conversation_id, since_rev, rev, limit)
+            return await self._changed(conversation_id, since_rev, rev, limit, first_seq)
         if after_seq is not None:
+            after_seq = max(after_seq, first_seq)
             return await self._range(conversation_id, "seq", after_seq, min(after_seq + limit, last_seq))
         newest = last_seq if before_seq is None else min(before_seq - 1, last_seq)
-        return await self._range(conversation_id, "seq", max(0, newest - limit), newest)
+        return await self._range(conversation_id, "seq", max(first_seq, newest - limit), newest)
+
+    async def thread(
+        self, root: StoredMessage, *, before_seq: int | None, after_seq: int | None, last_seq: int, limit: int
+    ) -> list[StoredMessage]:
+        """A page of a thread's replies, ascending: the oldest above `after_seq`, else the newest below `before_seq`."""
+        low = max(root.seq, after_seq or 0)
+        high = last_seq if before_seq is None else min(before_seq - 1, last_seq)
+        equal: Document = {"conversation_id": root.conversation_id, "thread_root_id": root.message_id}
+        newest_first = after_seq is None
+        found = await find_range(self._messages, equal, "seq", low=low, high=high, limit=limit, descending=newest_first)
+        page = [from_document(document, StoredMessage) for document in found]
+        return page[::-1] if newest_first else page
 
     async def _changed(
-        self, conversation_id: ConversationId, since_rev: int, rev: int, limit: int
+        self, conversation_id: ConversationId, since_rev: int, rev: int, limit: int, first_seq: int
     ) -> list[StoredMessage]:
         """Revisions are shared with members and titles, so messages have holes in them: the window grows until the page is full."""
         found: list[StoredMessage] = []
         low, width = since_rev, limit
         while low < rev and len(found) < limit:
             high = min(low + width, rev)
-            found += await self._range(conversation_id, "rev", low, high, limit - len(found))
+            found += await self._range(conversation_id, "rev", low, high, limit - len(found), first_seq=first_seq)
             low, width = high, width * 4
         return found
 
     async def _range(
-        self, conversation_id: ConversationId, field: str, low: int, high: int, limit: int = 0
+        self, conversation_id: ConversationId, field: str, low: int, high: int, limit: int = 0, *, first_seq: int = 0
     ) -> list[StoredMessage]:
         if low >= high:
             return []
         equal: Document = {"conversation_id": conversation_id}
+        if first_seq:
+            equal["seq"] = {"$gt": first_seq}
         found = await find_range(self._messages, equal, field, low=low, high=high, limit=limit)
         return [from_document(document, StoredMessage) for document in found]
+
+
+_CHANGEABLE: Final = (
+    "rev", "text", "mentions", "edited_ms", "deleted_ms", "pinned_ms", "pinned_by", "reactions", "reply_count", "last_reply_ms", "ops",
+)  # fmt: skip
+
+
+def _swap(before: StoredMessage, after: StoredMessage) -> Swap:
+    fields, absent = fields_of(after, _CHANGEABLE)
+    return Swap(after.message_id, {"conversation_id": after.conversation_id}, "rev", before.rev, fields, absent)

@@ -15,10 +15,12 @@ from pymongo.errors import DuplicateKeyError
 from backplane.errors import Transient
 from backplane.settings import Settings
 from backplane.store import indexes
+from backplane.store.blocks import Blocks
 from backplane.store.conversations import Conversations
 from backplane.store.documents import Database, Document, from_document, to_document
 from backplane.store.failures import reading, writing
 from backplane.store.messages import Messages
+from backplane.store.operations import Operations
 from backplane.store.sessions import Sessions
 from backplane.store.users import Users
 from schemas.names import LAYOUT, Names
@@ -61,6 +63,8 @@ class Store:
         self.sessions = Sessions(database)
         self.conversations = Conversations(database)
         self.messages = Messages(database)
+        self.operations = Operations(database)
+        self.blocks = Blocks(database)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:

@@ -41,7 +41,7 @@ def event_summary(entry: Entry, *, bodies: bool) -> dict[str, object]:
         header = decode_header(entry.fields.get(HEADER_FIELD, b""))
     except ValueError as failure:
         return _row("unreadable", note=str(failure))
-    row = _row(header.event, header.conversation_id, header.to or "everybody", header.event_id)
+    row = _row(header.event, header.conversation_id, ", ".join(header.to) or "everybody", header.event_id)
     return row | ({"text": entry.fields.get(BODY_FIELD, b"").decode(errors="replace")} if bodies else {})
 
 

@@ -86,7 +86,7 @@ class Around:
         return Fanout(NAMES, 0, self, logs=self, conversations=self, skip_seconds=skip_seconds)
 
 
-def work(number: int, name: EventName = "message.created", *, to: UserId | None = None) -> Work[Fact]:
+def work(number: int, name: EventName = "message.created", *, to: tuple[UserId, ...] = ()) -> Work[Fact]:
     header = EventHeader(name, f"e{number}", ROOM, number, 0, to=to)
     fields = {HEADER_FIELD: encode_header(header), BODY_FIELD: b"body"}
     return Work(Entry(StreamId(number, 0), fields), Fact(header, b"body"))
@@ -102,7 +102,7 @@ async def test_every_recipient_gets_every_event_in_order() -> None:
 
 async def test_an_event_for_one_goes_to_that_one_and_reads_no_members() -> None:
     around = Around(people=dict.fromkeys(USERS, ((1, None),)))
-    await around.fanout().handle("era", [work(1, "message.rejected", to=USERS[0])])
+    await around.fanout().handle("era", [work(1, "message.rejected", to=(USERS[0],))])
     assert around.logs == {USERS[0]: [1]}
     assert around.reads == 0
 

@@ -162,7 +162,7 @@ async def test_what_was_stored_is_announced_though_its_sender_was_removed_meanwh
         await Process(world).drain(1)
     world.people[ROOM, ANN] = a_member(ANN, left=3)
     await Process(world).drain(1)
-    assert [(event.header.event, event.header.to) for event in world.events] == [("message.created", None)]
+    assert [(event.header.event, event.header.to) for event in world.events] == [("message.created", ())]
     assert next(iter(world.messages.values())).rev == 2
 
 

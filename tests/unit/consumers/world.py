@@ -4,19 +4,25 @@ It can end the process after any write, lose a reply, or let a write land late, 
 that runs on MongoDB runs on it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from backplane.errors import Fenced, Unknown
+from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import Counters, StoredConversation, StoredMember
-from backplane.store.messages import StoredMessage
+from backplane.store.messages import StoredMessage, Thread
+from backplane.store.operations import StoredOperation
 from backplane.streams import Entry, Settled
+from consumers.changes import Rules
 from consumers.persist import Persist
 from consumers.stages import Work
+from consumers.stores import Stores
 from schemas.events import Event
-from schemas.ids import ConversationId, MessageId, StreamId, UserId
+from schemas.ids import ConversationId, MessageId, OperationId, StreamId, UserId
 from schemas.intents import Intent, SendMessage, body_hash, encode_intent
 from schemas.names import INTENT_FIELD, Names
 
@@ -32,15 +38,20 @@ class World:
     """Everything that outlives a process. `writes` counts down to the fault; each single document is one write."""
 
     entries: list[Entry] = field(default_factory=list)
+    taken: set[StreamId] = field(default_factory=set)
     acknowledged: set[StreamId] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
     messages: dict[MessageId, StoredMessage] = field(default_factory=dict)
     conversations: dict[ConversationId, StoredConversation] = field(default_factory=dict)
     people: dict[tuple[ConversationId, UserId], StoredMember] = field(default_factory=dict)
+    operations: dict[OperationId, StoredOperation] = field(default_factory=dict)
+    blocks: dict[tuple[UserId, UserId], StoredBlock] = field(default_factory=dict)
     fault: Callable[[int], BaseException | None] = lambda _: None
     """Called with the number of each write that was done; what it returns is raised after that write."""
     late: list[Sequence[StoredMessage]] = field(default_factory=list)
     """Inserts of a dead process that have yet to land."""
+    late_swaps: list[Callable[[], None]] = field(default_factory=list)
+    """Changes of a dead process that have yet to land."""
     owner: int = 0
     written: int = 0
     looked_up: int = 0
@@ -77,6 +88,23 @@ class World:
                 if not self.insert_one(message):
                     break
         self.late.clear()
+        for swap in self.late_swaps:
+            swap()
+        self.late_swaps.clear()
+
+    def swap(self, store: dict[Any, Any], key: object, before: Any, after: Any, guard: str) -> None:
+        """Compare and set one document, as `backplane.store.swaps` does."""
+        stored = store.get(key)
+        if before is None or stored is None:
+            same = before is stored
+        else:
+            same = getattr(stored, guard) == getattr(before, guard)
+        if same:
+            store[key] = after
+
+    def thread(self, root_id: MessageId) -> Thread:
+        replies = [message for message in self.messages.values() if message.thread_root_id == root_id]
+        return Thread(sum(not reply.gone for reply in replies), max((one.created_ms for one in replies), default=None))
 
     def add_conversation(self, conversation: StoredConversation, members: Iterable[StoredMember]) -> None:
         for member in members:
@@ -97,18 +125,32 @@ class Process:
             NAMES,
             0,
             self,
-            messages=Inserts(self),
-            conversations=Creates(self),
+            stores=Stores(Inserts(self), Creates(self), Records(self), Blocked(self)),
             ring=self.ring,
             drop=self.drop,
             late_seconds=0.0,
-            member_limit=member_limit,
+            rules=Rules(member_limit=member_limit),
         )
+
+    def swap(self, changes: Iterable[tuple[dict[Any, Any], object, Any, Any, str]]) -> bool:
+        """Make changes one by one, each a write; what was not made when the process is killed may land late."""
+        todo = list(changes)
+        for index, change in enumerate(todo):
+            self.world.swap(*change)
+            try:
+                self.world.wrote()
+            except Killed:
+                if self.late_inserts:
+                    self.world.late_swaps += [partial(self.world.swap, *late) for late in todo[index + 1 :]]
+                raise
+        newest = {key: (store, after) for store, key, _, after, _ in todo}
+        return all(store.get(key) == after for key, (store, after) in newest.items())
 
     async def drain(self, batch: int) -> None:
         """Handle and settle everything that is not acknowledged, `batch` at a time."""
         while todo := [entry for entry in self.world.entries if entry.id not in self.world.acknowledged][:batch]:
-            works = [Work(entry, self.stage.decode(entry)) for entry in todo]
+            works = [Work(entry, self.stage.decode(entry), entry.id in self.world.taken) for entry in todo]
+            self.world.taken |= {entry.id for entry in todo}
             done = await self.stage.handle("era", works)
             assert [settled.id for settled in done] == [entry.id for entry in todo]
             self.settle(done)
@@ -170,20 +212,47 @@ class Inserts:
                 raise
         return len(documents)
 
-    async def tail(self, conversation_id: ConversationId, after_seq: int) -> list[StoredMessage]:
-        found = [
+    async def unraised(self, conversation_id: ConversationId, after_rev: int) -> list[StoredMessage]:
+        return [
             message
             for message in self.world.messages.values()
-            if message.conversation_id == conversation_id and message.seq > after_seq
+            if message.conversation_id == conversation_id and message.rev > after_rev
         ]
-        return sorted(found, key=lambda message: message.seq)
+
+    async def change(self, changes: Sequence[tuple[StoredMessage, StoredMessage]]) -> bool:
+        messages = self.world.messages
+        return self.process.swap((messages, after.message_id, before, after, "rev") for before, after in changes)
+
+    async def count_replies(self, roots: Sequence[StoredMessage]) -> dict[MessageId, Thread]:
+        return {root.message_id: self.world.thread(root.message_id) for root in roots}
 
 
 class Creates:
     """`conversations` and `members` as one process sees them."""
 
     def __init__(self, process: Process) -> None:
-        self.world = process.world
+        self.process, self.world = process, process.world
+
+    async def change(self, changes: Sequence[tuple[StoredConversation, StoredConversation]]) -> bool:
+        stored = self.world.conversations
+        swaps = []
+        for before, after in changes:
+            # The counters are not this change's to set.
+            now = stored[after.conversation_id]
+            left = msgspec.structs.replace(
+                after, rev=now.rev, last_seq=now.last_seq, last_message_id=now.last_message_id
+            )
+            swaps.append((stored, after.conversation_id, before, left, "version"))
+        return self.process.swap(swaps)
+
+    async def change_members(
+        self, changes: Sequence[tuple[StoredMember | None, StoredMember]], listed_ms: Mapping[ConversationId, int]
+    ) -> bool:
+        assert {after.conversation_id for _, after in changes} <= listed_ms.keys()
+        people = self.world.people
+        return self.process.swap(
+            (people, (after.conversation_id, after.user_id), before, after, "version") for before, after in changes
+        )
 
     async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
         return {found: self.world.conversations[found] for found in ids if found in self.world.conversations}
@@ -207,6 +276,37 @@ class Creates:
                     stored, rev=raised.rev, last_seq=raised.last_seq, last_message_id=raised.last_message_id
                 )
             self.world.wrote()
+
+
+class Records:
+    """`operations` as one process sees them."""
+
+    def __init__(self, process: Process) -> None:
+        self.world = process.world
+
+    async def find(self, ids: Sequence[OperationId]) -> dict[OperationId, StoredOperation]:
+        return {found: self.world.operations[found] for found in ids if found in self.world.operations}
+
+    async def record(self, operations: Sequence[StoredOperation]) -> None:
+        for operation in operations:
+            self.world.operations.setdefault(operation.operation_id, operation)
+            self.world.wrote()
+
+
+class Blocked:
+    """`blocks` as one process sees them."""
+
+    def __init__(self, process: Process) -> None:
+        self.process, self.world = process, process.world
+
+    async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, list[StoredBlock]]:
+        return {key: [block for block in self.world.blocks.values() if block.conversation_id == key] for key in ids}
+
+    async def change(self, changes: Sequence[tuple[StoredBlock | None, StoredBlock]]) -> bool:
+        blocks = self.world.blocks
+        return self.process.swap(
+            (blocks, (after.blocker_id, after.blocked_id), before, after, "version") for before, after in changes
+        )
 
 
 def killed_at(*numbers: int) -> Callable[[int], BaseException | None]:
@@ -235,12 +335,16 @@ def check_promises(world: World, intents: Sequence[Intent]) -> None:
         assert any(key == conversation_id for key, _ in world.people), "no conversation is without members"
         for found in inside:
             name = "message.voided" if found.void else "message.created"
-            assert any(
-                header.event == name
-                and header.conversation_id == conversation_id
-                and header.rev == found.rev
-                and header.to is None
-                for header in told
+            assert (
+                any(
+                    header.event == name
+                    and header.conversation_id == conversation_id
+                    and header.rev == found.rev
+                    and not header.to
+                    for header in told
+                )
+                or found.ops
+                or found.reply_count
             ), f"everybody heard of {found}"
     refused = {header.event_id for header in told if header.event == "message.rejected"}
     stored_by = {message.intent_id for message in world.messages.values()}

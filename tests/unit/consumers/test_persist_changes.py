@@ -1,0 +1,327 @@
+"""Changes on the model: the process is ended after every single write, twice, or its writes land late; the end is the same.
+
+“The same” is what one undisturbed owner makes of the same stream, in content, because numbers may differ.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.ids import (
+    ClientMsgId,
+    ClientOpId,
+    IntentId,
+    MessageId,
+    StreamId,
+    UserId,
+    direct_conversation_id,
+    message_id_of,
+)
+from schemas.intents import (
+    AddMembers,
+    AddReaction,
+    ChangeMine,
+    ChangeRole,
+    CreateConversation,
+    DeleteMessage,
+    EditMessage,
+    Intent,
+    PinMessage,
+    RemoveMember,
+    RemoveReaction,
+    SendMessage,
+    SetBlock,
+    UpdateConversation,
+)
+from schemas.names import AGAIN_FIELD
+from tests.unit.consumers.test_persist import live_until_done
+from tests.unit.consumers.world import Process, World, check_promises, killed_at, reply_lost_at
+
+pytestmark = pytest.mark.anyio
+
+ANN, BEN, CID, DAN = UserId("ann"), UserId("ben"), UserId("cid"), UserId("dan")
+ROOM = direct_conversation_id(UserId("the"), UserId("room"))
+DIRECT = direct_conversation_id(ANN, BEN)
+
+
+class Story:
+    """Intents in their order, each with an id of its own."""
+
+    def __init__(self) -> None:
+        self.intents: list[Intent] = []
+
+    def add(self, of: Any, who: UserId, /, *, room: str = ROOM, op: str = "", **fields: Any) -> None:
+        number = len(self.intents) + 1
+        common = {"intent_id": IntentId(f"i{number}"), "conversation_id": room, "actor_id": who, "at_ms": 1000 + number}
+        if of is not SendMessage and of is not CreateConversation:
+            common["client_op_id"] = ClientOpId(op or f"op{number}")
+        self.intents.append(of(**common, **fields))
+
+
+def message(key: str, who: UserId = ANN, room: str = ROOM) -> MessageId:
+    return message_id_of(room, who, ClientMsgId(key))  # type: ignore[arg-type]
+
+
+def a_story() -> list[Intent]:
+    """Every kind of change, with repeats, refusals and changes of what the same batch has made."""
+    story = Story()
+    add = story.add
+    add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN, CID))
+    add(SendMessage, ANN, client_msg_id=ClientMsgId("a"), text="first")
+    add(EditMessage, ANN, message_id=message("a"), text="edited", expected_rev=2)
+    add(AddReaction, BEN, message_id=message("a"), emoji="👍", op="like")
+    add(SendMessage, BEN, client_msg_id=ClientMsgId("b"), text="a reply", thread_root_id=message("a"))
+    add(AddReaction, BEN, message_id=message("a"), emoji="👍", op="like")  # a resend
+    add(EditMessage, BEN, message_id=message("a"), text="not mine")  # refused
+    add(ChangeRole, ANN, user_id=BEN, role="admin")
+    add(AddMembers, BEN, user_ids=(DAN,))
+    add(SendMessage, DAN, client_msg_id=ClientMsgId("d"), text="hello", mentions=(ANN, UserId("nobody")))
+    add(PinMessage, BEN, message_id=message("d", DAN), pinned=True)
+    add(RemoveReaction, BEN, message_id=message("a"), emoji="👍")
+    add(RemoveMember, BEN, user_id=CID)
+    add(SendMessage, CID, client_msg_id=ClientMsgId("c"), text="too late")  # refused
+    add(UpdateConversation, ANN, title="a title")
+    add(ChangeMine, DAN, muted_until_ms=99, archived=True)
+    add(SendMessage, DAN, client_msg_id=ClientMsgId("e"), text="another reply", thread_root_id=message("a"))
+    add(DeleteMessage, ANN, message_id=message("b", BEN))
+    add(EditMessage, ANN, message_id=message("a"), text="edited again")
+    add(EditMessage, ANN, message_id=message("a"), text="x", op="op3")  # an old id with another body: refused
+    add(SetBlock, BEN, room=DIRECT, user_id=ANN, blocked=True)
+    add(CreateConversation, ANN, room=DIRECT, kind="direct", member_ids=(ANN, BEN))  # refused
+    add(SetBlock, BEN, room=DIRECT, user_id=ANN, blocked=False)
+    add(CreateConversation, ANN, room=DIRECT, kind="direct", member_ids=(ANN, BEN))
+    add(SetBlock, ANN, room=DIRECT, user_id=BEN, blocked=True)
+    add(SendMessage, BEN, room=DIRECT, client_msg_id=ClientMsgId("x"), text="blocked")  # refused
+    add(ChangeRole, ANN, user_id=BEN, role="owner")
+    add(RemoveMember, ANN, user_id=ANN)
+    add(AddMembers, BEN, user_ids=(CID, ANN))
+    return story.intents
+
+
+def content(world: World) -> dict[str, Any]:
+    """What the world holds, without its numbers."""
+    return {
+        "messages": {
+            key: (found.seq, found.text, found.reactions, found.deleted_ms, found.pinned_by, found.reply_count, found.mentions)
+            for key, found in world.messages.items()
+        },
+        "members": {
+            key: (found.role, found.current, len(found.spans), found.muted_until_ms, found.archived, found.from_seq)
+            for key, found in world.people.items()
+        },
+        "conversations": {key: (found.title, found.last_seq) for key, found in world.conversations.items()},
+        "blocks": {key: found.blocked for key, found in world.blocks.items()},
+        "operations": {key: (found.intent_id, found.kind) for key, found in world.operations.items()},
+    }  # fmt: skip
+
+
+def check_told(world: World) -> None:
+    """Everybody heard of everything as it is now, and nobody of what was refused as if it were done (hole A2)."""
+    told = [event.header for event in world.events]
+    for found in world.messages.values():
+        assert any(
+            header.seq == found.seq and header.rev == found.rev and not header.to
+            for header in told
+            if header.conversation_id == found.conversation_id
+        ), f"nobody told everybody of {found}"
+    seen = {
+        (body["data"]["conversation_id"], member["user_id"], member["rev"])
+        for body in (msgspec.json.decode(b"{" + event.body) for event in world.events)
+        if body["event"].startswith("member.")
+        for member in body["data"]["members"]
+    }
+    for (room, user), member in world.people.items():
+        assert member.rev == 1 or (room, user, member.rev) in seen, f"nobody told of {member}"
+    revs = [member.rev for member in world.people.values() if member.rev > 1]
+    assert not set(revs) & {found.rev for found in world.messages.values() if found.conversation_id == ROOM}
+    refused = {header.event_id for header in told if header.event.endswith(".rejected")}
+    assert not refused & {operation.intent_id for operation in world.operations.values() if not operation.code}
+
+
+async def undisturbed(intents: Sequence[Intent], batch: int = 100) -> World:
+    world = World()
+    world.append(*intents)
+    await Process(world).drain(batch)
+    return world
+
+
+async def test_every_kind_of_change_is_made_and_told_whatever_the_batch() -> None:
+    worlds = [await undisturbed(a_story(), batch) for batch in (1, 2, 7, 100)]
+    assert all(content(world) == content(worlds[0]) for world in worlds)
+    room = worlds[0]
+    assert room.messages[message("a")].text == "edited again"
+    assert room.messages[message("a")].reactions == {}
+    assert room.messages[message("a")].reply_count == 1
+    assert room.messages[message("b", BEN)].deleted_ms is not None
+    assert room.messages[message("b", BEN)].text is None
+    assert room.messages[message("d", DAN)].pinned_by == BEN
+    assert room.messages[message("d", DAN)].mentions == (ANN,)
+    assert {user: member.role for (key, user), member in room.people.items() if key == ROOM and member.current} == {
+        ANN: "member", BEN: "owner", CID: "member", DAN: "member"
+    }  # fmt: skip
+    assert room.conversations[ROOM].title == "a title"
+    for world in worlds:
+        check_told(world)
+        refused = [event.header.event_id for event in world.events if event.header.event.endswith(".rejected")]
+        assert refused == ["i7", "i14", "i20", "i22", "i26"]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+async def test_changes_survive_a_crash_at_any_write(batch: int) -> None:
+    """A2, B7, B12: found made, found recorded, or made now: told all the same."""
+    intents = a_story()
+    calm = await undisturbed(intents, batch)
+    for point in range(1, calm.written + 1):
+        world = World()
+        world.append(*intents)
+        world.fault = killed_at(point)
+        await live_until_done(world, batch)
+        assert content(world) == content(calm), f"killed after write {point}"
+        check_promises(world, intents)
+        check_told(world)
+
+
+async def test_changes_survive_two_crashes_anywhere() -> None:
+    intents = a_story()
+    calm = await undisturbed(intents)
+    for first, second in itertools.combinations(range(1, calm.written + 6), 2):
+        world = World()
+        world.append(*intents)
+        world.fault = killed_at(first, second)
+        await live_until_done(world, 100)
+        assert content(world) == content(calm), f"killed after writes {first} and {second}"
+        check_told(world)
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+async def test_changes_survive_a_lost_reply_at_any_write(batch: int) -> None:
+    """C6: the identical change is made again, and found to be there."""
+    intents = a_story()
+    calm = await undisturbed(intents, batch)
+    for point in range(1, calm.written + 1):
+        world = World()
+        world.append(*intents)
+        world.fault = reply_lost_at(point, point + 1)
+        await live_until_done(world, batch)
+        assert content(world) == content(calm)
+        check_told(world)
+
+
+async def test_a_dead_owner_s_late_change_undoes_nothing() -> None:
+    """B6: it was computed from what is not there any more."""
+    intents = a_story()
+    calm = await undisturbed(intents)
+    for point in range(1, calm.written + 1):
+        world = World()
+        world.append(*intents)
+        world.fault = killed_at(point)
+        await live_until_done(world, 100, late_inserts=True)
+        world.land()
+        assert content(world) == content(calm), f"killed after write {point}"
+        check_told(world)
+
+
+async def test_a_replay_of_everything_changes_nothing() -> None:
+    """B7: however often, from wherever, and long after the entity has forgotten the operation."""
+    intents = a_story()
+    for number in range(200):  # more than an entity remembers by itself
+        intents.append(
+            EditMessage(
+                intent_id=IntentId(f"e{number}"), conversation_id=ROOM, actor_id=DAN, client_op_id=ClientOpId(f"e{number}"),
+                at_ms=5000, message_id=message("d", DAN), text=f"edit {number}",
+            )
+        )  # fmt: skip
+    world = await undisturbed(intents)
+    before = msgspec.structs.asdict(world.messages[message("d", DAN)]), content(world), dict(world.people)
+    for start in (0, 3, 20):
+        world.events.clear()
+        entries = world.entries[: len(intents)][start:]
+        for entry in entries:
+            world.entries.append(type(entry)(StreamId(len(world.entries) + 1, 0), {**entry.fields, AGAIN_FIELD: b"1"}))
+        await Process(world).drain(50)
+        assert (msgspec.structs.asdict(world.messages[message("d", DAN)]), content(world), dict(world.people)) == before
+        newest = {found.seq: found.rev for found in world.messages.values() if found.conversation_id == ROOM}
+        for event in world.events:  # what is told again is not older than what everybody has
+            if event.header.seq is not None and event.header.conversation_id == ROOM:
+                assert event.header.rev == newest[event.header.seq]
+
+
+def test_random_stories_survive_random_crashes() -> None:
+    run_stories()
+
+
+people = st.sampled_from([ANN, BEN, CID, DAN])
+moves = st.one_of(
+    st.tuples(st.just("send"), people, st.sampled_from(["p", "q", "r"]), st.booleans()),
+    st.tuples(st.just("edit"), people, st.sampled_from(["p", "q", "r"]), people),
+    st.tuples(st.just("react"), people, st.sampled_from(["p", "q", "r"]), people),
+    st.tuples(st.just("unreact"), people, st.sampled_from(["p", "q", "r"]), people),
+    st.tuples(st.just("delete"), people, st.sampled_from(["p", "q", "r"]), people),
+    st.tuples(st.just("pin"), people, st.sampled_from(["p", "q", "r"]), people),
+    st.tuples(st.just("add"), people, people, st.none()),
+    st.tuples(st.just("remove"), people, people, st.none()),
+    st.tuples(st.just("role"), people, people, st.sampled_from(["owner", "admin", "member"])),
+    st.tuples(st.just("title"), people, st.sampled_from(["one", "two"]), st.none()),
+    st.tuples(st.just("resend"), st.integers(0, 30), st.none(), st.none()),
+)
+
+
+def told(kinds: Sequence[tuple[Any, ...]]) -> list[Intent]:  # noqa: C901 - one row a kind
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN, CID))
+    for kind, who, what, more in kinds:
+        match kind:
+            case "send":
+                root = message("p") if more and what != "p" else None
+                story.add(
+                    SendMessage, who, client_msg_id=ClientMsgId(what), text=f"{what} of {who}", thread_root_id=root
+                )
+            case "edit":
+                story.add(EditMessage, who, message_id=message(what, more), text=f"edit {len(story.intents)}")
+            case "react":
+                story.add(AddReaction, who, message_id=message(what, more), emoji="x")
+            case "unreact":
+                story.add(RemoveReaction, who, message_id=message(what, more), emoji="x")
+            case "delete":
+                story.add(DeleteMessage, who, message_id=message(what, more))
+            case "pin":
+                story.add(PinMessage, who, message_id=message(what, more), pinned=len(story.intents) % 2 == 0)
+            case "add":
+                story.add(AddMembers, who, user_ids=(what,))
+            case "remove":
+                story.add(RemoveMember, who, user_id=what)
+            case "role":
+                story.add(ChangeRole, who, user_id=what, role=more)
+            case "title":
+                story.add(UpdateConversation, who, title=what)
+            case _:
+                again = story.intents[who % len(story.intents)]
+                story.intents.append(msgspec.structs.replace(again, intent_id=IntentId(f"i{len(story.intents) + 1}")))
+    return story.intents
+
+
+@given(
+    st.lists(moves, min_size=3, max_size=20), st.integers(1, 8), st.sets(st.integers(1, 80), max_size=5), st.booleans()
+)
+@settings(max_examples=200, deadline=None)
+def run_stories(kinds: list[tuple[Any, ...]], batch: int, crashes: set[int], late: bool) -> None:
+    intents = told(kinds)
+
+    async def run() -> tuple[World, World]:
+        calm = await undisturbed(intents)
+        world = World()
+        world.append(*intents)
+        world.fault = killed_at(*crashes)
+        await live_until_done(world, batch, late_inserts=late)
+        world.land()
+        return calm, world
+
+    calm, world = anyio.run(run)
+    assert content(world) == content(calm)
+    check_told(world)
