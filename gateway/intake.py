@@ -1,6 +1,7 @@
 """From a checked request to an intent in its stream: the one way in, for the socket and for REST."""
 
 import time
+from typing import Any
 
 import structlog
 from uuid_utils import uuid7
@@ -11,10 +12,18 @@ from backplane.streams import Intents
 from gateway.load import Load
 from schemas import client_frames
 from schemas.errors import ErrorBody, error
-from schemas.ids import ClientMsgId, ConversationId, IntentId, UserId
-from schemas.intents import Intent, SendMessage, encode_intent
+from schemas.ids import ClientMsgId, ClientOpId, ConversationId, IntentId, MessageId, UserId
+from schemas.intents import (
+    AddReaction,
+    DeleteMessage,
+    EditMessage,
+    Intent,
+    RemoveReaction,
+    SendMessage,
+    encode_intent,
+)
 from schemas.names import Names
-from schemas.text import clean_text
+from schemas.text import clean_emoji, clean_text
 
 FULL_RETRY_MS = 500
 
@@ -58,6 +67,48 @@ def message_intent(actor: UserId, request: client_frames.SendMessage, *, answer:
         mentions=tuple(UserId(user) for user in request.mentions),
         answer=answer,
     )
+
+
+def intent_of(
+    actor: UserId, request: client_frames.SendMessage | client_frames.ChangeFrame, *, answer: str | None = None
+) -> Intent:
+    """The intent of a frame; `answer` is the channel of a REST call that waits.
+
+    Raises:
+        Refused: `bad_request` or `unsupported`.
+    """
+    if isinstance(request, client_frames.SendMessage):
+        return message_intent(actor, request, answer=answer)
+    return _change_intent(request, change_fields(actor, request.conversation_id, request.client_op_id, answer))
+
+
+def change_fields(actor: UserId, conversation_id: str, client_op_id: str, answer: str | None) -> dict[str, Any]:
+    """What every change has, whatever it changes."""
+    return {
+        "intent_id": new_intent_id(),
+        "conversation_id": ConversationId(conversation_id),
+        "actor_id": actor,
+        "client_op_id": ClientOpId(client_op_id),
+        "at_ms": time.time_ns() // 1_000_000,
+        "answer": answer,
+    }
+
+
+def _change_intent(request: client_frames.ChangeFrame, common: dict[str, Any]) -> Intent:
+    message_id = MessageId(request.message_id)
+    try:
+        match request:
+            case client_frames.EditMessage():
+                text = clean_text(request.content.text)
+                return EditMessage(**common, message_id=message_id, text=text, expected_rev=request.expected_rev)
+            case client_frames.DeleteMessage():
+                return DeleteMessage(**common, message_id=message_id)
+            case client_frames.AddReaction():
+                return AddReaction(**common, message_id=message_id, emoji=clean_emoji(request.emoji))
+            case client_frames.RemoveReaction():
+                return RemoveReaction(**common, message_id=message_id, emoji=clean_emoji(request.emoji))
+    except ValueError as failure:
+        raise Refused(error("bad_request", str(failure))) from None
 
 
 class Intake:

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.ids import MAX_SAFE_INTEGER, UUID_PATTERN
+from schemas.ids import MAX_SAFE_INTEGER, MENTION_PATTERN, UUID_PATTERN
 
 RequestId = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
 UuidText = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
+Mention = Annotated[str, msgspec.Meta(pattern=MENTION_PATTERN)]
+"""A user id, or `all` for everybody in the conversation."""
 ShortText = Annotated[str, msgspec.Meta(max_length=64)]
 
 MAX_FRAME_BYTES = 64 * 1024
@@ -52,7 +54,50 @@ class SendMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     attachments: Annotated[tuple[UuidText, ...], msgspec.Meta(max_length=MAX_ATTACHMENTS)] = ()
     reply_to: UuidText | None = None
     thread_root_id: UuidText | None = None
-    mentions: Annotated[tuple[UuidText, ...], msgspec.Meta(max_length=MAX_MENTIONS)] = ()
+    mentions: Annotated[tuple[Mention, ...], msgspec.Meta(max_length=MAX_MENTIONS)] = ()
+
+
+class EditMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="message.edit"):
+    """Give one's own message another text; `client_op_id` makes every repeat of it the same edit."""
+
+    conversation_id: UuidText
+    message_id: UuidText
+    client_op_id: UuidText
+    content: Content
+    id: RequestId | None = None
+    expected_rev: Annotated[int, msgspec.Meta(ge=1, le=MAX_SAFE_INTEGER)] | None = None
+
+
+class DeleteMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="message.delete"):
+    """Leave a tombstone where a message was."""
+
+    conversation_id: UuidText
+    message_id: UuidText
+    client_op_id: UuidText
+    id: RequestId | None = None
+
+
+class AddReaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reaction.add"):
+    """React to a message with one emoji, or a `:name:`."""
+
+    conversation_id: UuidText
+    message_id: UuidText
+    client_op_id: UuidText
+    emoji: ShortText
+    id: RequestId | None = None
+
+
+class RemoveReaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reaction.remove"):
+    """Take a reaction of one's own back."""
+
+    conversation_id: UuidText
+    message_id: UuidText
+    client_op_id: UuidText
+    emoji: ShortText
+    id: RequestId | None = None
+
+
+ChangeFrame = EditMessage | DeleteMessage | AddReaction | RemoveReaction
 
 
 class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sync"):
@@ -74,7 +119,7 @@ class Pong(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pong"):
     """The answer to `ping`."""
 
 
-ClientFrame = Connect | SendMessage | Sync | Refresh | Pong
+ClientFrame = Connect | SendMessage | ChangeFrame | Sync | Refresh | Pong
 
 _decoder = msgspec.json.Decoder(ClientFrame)
 

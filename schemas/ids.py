@@ -19,6 +19,7 @@ OperationId = NewType("OperationId", str)
 IntentId = NewType("IntentId", str)
 
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
+MENTION_PATTERN = UUID_PATTERN.replace("^", "^(?:all|").replace("$", ")$")
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that every JSON reader and Lua keep exact (RFC 8259, section 6)."""

@@ -5,12 +5,17 @@ Sources: Unicode Standard Annex #15 (normalisation), Unicode Technical Report #3
 
 import unicodedata
 
+import regex
+
 MAX_TEXT = 10_000
 """Code points of one message."""
 MAX_NAME = 80
 """Code points of a display name or a title."""
 
 _ALLOWED_CONTROLS = frozenset("\t\n")
+_NAMED = regex.compile(r":[a-z0-9_+-]{1,32}:")
+_GRAPHEME = regex.compile(r"\X")
+_PICTURE = regex.compile(r"\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[0-9#*]\ufe0f?\u20e3")
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -44,6 +49,18 @@ def clean_name(text: str) -> str:
     if not _visible(text):
         raise ValueError("name is empty")
     return text
+
+
+def clean_emoji(text: str) -> str:
+    """Normalise a reaction: one emoji (one grapheme, UAX #29), or a `:name:` of lower-case letters, digits, `_`, `+` and `-`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    text = unicodedata.normalize("NFC", text)
+    if _NAMED.fullmatch(text) or (_GRAPHEME.fullmatch(text) and _PICTURE.search(text)):
+        return text
+    raise ValueError("emoji is neither one emoji nor a :name:")
 
 
 def _visible(text: str) -> bool:

@@ -155,6 +155,13 @@ class Messages:
         """All messages above `after_seq`, ascending."""
         return await self._range(conversation_id, "seq", after_seq, MAX_SAFE_INTEGER)
 
+    async def pinned(self, conversation_id: ConversationId) -> list[StoredMessage]:
+        """What is pinned, ascending by seq."""
+        found = await find_range(
+            self._messages, {"conversation_id": conversation_id}, "pinned_ms", low=0, high=MAX_SAFE_INTEGER
+        )
+        return sorted((from_document(document, StoredMessage) for document in found), key=lambda one: one.seq)
+
     async def unraised(self, conversation_id: ConversationId, after_rev: int) -> list[StoredMessage]:
         """All messages changed after `after_rev`, ascending by rev: what a crash left above the conversation's own counter."""
         return await self._range(conversation_id, "rev", after_rev, MAX_SAFE_INTEGER)

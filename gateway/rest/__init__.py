@@ -8,7 +8,9 @@
     auth           register, sign in, refresh, sign out
     users          oneself, others, search
     conversations  list, get, create
-    messages       send, get, page
+    messages       send, get, page, threads, pins
+    changes        edit, delete, react, pin
+    members        members, roles, settings, what a conversation is to oneself, blocks
     sync           the whole state, bounded and paged
     events         the user's log by long poll
     openapi        the document made from the table

@@ -1,20 +1,20 @@
 """Messages: send one, read one, page through a conversation."""
 
-import uuid
 from typing import Annotated, Literal
 
 import msgspec
 from starlette.responses import Response
 
+from backplane.store.conversations import StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage, as_message
 from gateway.intake import Refused, message_intent
 from gateway.problems import Problem
 from gateway.rest.mutations import Accepted, submit
-from gateway.rest.operations import A, Limit, Nothing, SignedCall, answer, signed_in
+from gateway.rest.operations import A, Limit, Nothing, SignedCall, answer, signed_in, uuid_of
 from schemas import client_frames
-from schemas.client_frames import MAX_ATTACHMENTS, MAX_MENTIONS, Content, UuidText
+from schemas.client_frames import MAX_ATTACHMENTS, MAX_MENTIONS, Content, Mention, UuidText
 from schemas.entities import Message
-from schemas.ids import MAX_SAFE_INTEGER, ConversationId, MessageId, UserId, message_id_of
+from schemas.ids import MAX_SAFE_INTEGER, ConversationId, MessageId, message_id_of
 from schemas.intents import SendMessage, body_hash
 
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
@@ -30,7 +30,7 @@ class NewMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attachments: Annotated[tuple[UuidText, ...], msgspec.Meta(max_length=MAX_ATTACHMENTS)] = ()
     reply_to: UuidText | None = None
     thread_root_id: UuidText | None = None
-    mentions: Annotated[tuple[UuidText, ...], msgspec.Meta(max_length=MAX_MENTIONS)] = ()
+    mentions: Annotated[tuple[Mention, ...], msgspec.Meta(max_length=MAX_MENTIONS)] = ()
 
 
 class PageMessages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +40,7 @@ class PageMessages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after_seq: Number | None = None
     since_rev: Number | None = None
     cursor: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    thread_root_id: UuidText | None = None
     limit: Annotated[int, Limit] = 50
 
 
@@ -67,12 +68,22 @@ async def send_message(call: SignedCall[NewMessage]) -> Response:
 
 
 async def get_message(call: SignedCall[Nothing]) -> Response:
-    """One message of a conversation one is in."""
+    """One message that one may see."""
+    return answer(as_message(await visible_message(call)))
+
+
+async def visible_message(call: SignedCall[A]) -> StoredMessage:
+    """The message in the path.
+
+    Raises:
+        Problem: `not_found`, also if there is one that is not for this person to see.
+    """
     message_id = MessageId(call.path_id("message_id"))
     stored = (await call.api.store.messages.find([message_id])).get(message_id)
-    if stored is None or not await _is_member(call, stored.conversation_id):
+    member = await _member(call, stored.conversation_id) if stored else None
+    if stored is None or member is None or stored.seq <= member.from_seq:
         raise Problem("not_found")
-    return answer(as_message(stored))
+    return stored
 
 
 async def page_messages(call: SignedCall[PageMessages]) -> Response:
@@ -81,10 +92,14 @@ async def page_messages(call: SignedCall[PageMessages]) -> Response:
     edge, number = _edge(call.asked)
     # The counters before the messages: what is numbered above them is still being written, and an event will bring it (hole C7).
     conversation = (await call.api.store.conversations.find([conversation_id])).get(conversation_id)
-    if conversation is None or not await _is_member(call, conversation_id):
+    member = await _member(call, conversation_id)
+    if conversation is None or member is None:
         raise Problem("not_member")
+    if call.asked.thread_root_id is not None:
+        return await _page_thread(call, conversation, member, edge, number)
     page = await call.api.store.messages.page(
         conversation_id,
+        first_seq=member.from_seq,
         before_seq=number if edge == "before_seq" else None,
         after_seq=number if edge == "after_seq" else None,
         since_rev=number if edge == "since_rev" else None,
@@ -93,6 +108,39 @@ async def page_messages(call: SignedCall[PageMessages]) -> Response:
         limit=call.asked.limit,
     )
     return answer(Messages([as_message(one) for one in page], _next(edge, page, call.asked.limit)))
+
+
+async def _page_thread(
+    call: SignedCall[PageMessages],
+    conversation: StoredConversation,
+    member: StoredMember,
+    edge: Edge | None,
+    number: int,
+) -> Response:
+    if edge == "since_rev":
+        raise Problem("bad_request", "A thread is paged by before_seq or after_seq.")
+    root_id = MessageId(call.asked.thread_root_id or "")
+    root = (await call.api.store.messages.find([root_id])).get(root_id)
+    if root is None or root.conversation_id != conversation.conversation_id or root.seq <= member.from_seq:
+        raise Problem("not_found")
+    page = await call.api.store.messages.thread(
+        root,
+        before_seq=number if edge == "before_seq" else None,
+        after_seq=number if edge == "after_seq" else None,
+        last_seq=conversation.last_seq,
+        limit=call.asked.limit,
+    )
+    return answer(Messages([as_message(one) for one in page], _next(edge, page, call.asked.limit)))
+
+
+async def pinned_messages(call: SignedCall[Nothing]) -> Response:
+    """What is pinned in a conversation, by number."""
+    conversation_id = ConversationId(call.path_id("conversation_id"))
+    member = await _member(call, conversation_id)
+    if member is None:
+        raise Problem("not_member")
+    pinned = await call.api.store.messages.pinned(conversation_id)
+    return answer(Messages([as_message(one) for one in pinned if one.seq > member.from_seq], None))
 
 
 def _intent(call: SignedCall[NewMessage]) -> SendMessage:
@@ -121,7 +169,7 @@ def _client_msg_id(call: SignedCall[NewMessage]) -> str:
     """The key of the message: without one, a repeat after a time-out would be a second message."""
     given, key = call.asked.client_msg_id, call.idempotency_key()
     if key is not None:
-        key = _uuid_of(key, call.identity.user_id)
+        key = uuid_of(key, call.identity.user_id)
     if given is None and key is None:
         raise Problem(
             "bad_request", "Give `client_msg_id` (a UUID) or an Idempotency-Key, and the same again when you repeat."
@@ -129,14 +177,6 @@ def _client_msg_id(call: SignedCall[NewMessage]) -> str:
     if given is not None and key is not None and given != key:
         raise Problem("bad_request", "`client_msg_id` and Idempotency-Key differ; give one of them.")
     return given or key or ""
-
-
-def _uuid_of(key: str, user_id: UserId) -> str:
-    """A key that is a UUID stays itself; any other becomes one, always the same."""
-    try:
-        return msgspec.convert(key, UuidText)
-    except msgspec.ValidationError:
-        return str(uuid.uuid5(uuid.UUID(user_id), key))
 
 
 def _edge(asked: PageMessages) -> tuple[Edge | None, int]:
@@ -181,9 +221,9 @@ def _next(edge: Edge | None, page: list[StoredMessage], limit: int) -> str | Non
             return f"before_seq-{page[0].seq}" if page[0].seq > 1 else None
 
 
-async def _is_member(call: SignedCall[A], conversation_id: ConversationId) -> bool:
+async def _member(call: SignedCall[A], conversation_id: ConversationId) -> StoredMember | None:
     member = await call.api.store.conversations.member(conversation_id, call.identity.user_id)
-    return member is not None and member.current
+    return member if member is not None and member.current else None
 
 
 OPERATIONS = [
@@ -197,5 +237,8 @@ OPERATIONS = [
         page_messages,
         asks=PageMessages,
         answers={200: Messages},
+    ),
+    signed_in(
+        "GET", "/api/conversations/{conversation_id}/pins", pinned_messages, asks=Nothing, answers={200: Messages}
     ),
 ]

@@ -6,6 +6,7 @@ there is no half-valid call. The same rows make the routes and `/openapi.json`.
 
 import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -51,6 +52,11 @@ class Call(Generic[A]):
         except msgspec.ValidationError:
             raise Problem("not_found") from None
 
+    def operation_id(self) -> str:
+        """The id of a change: the `Idempotency-Key` as a UUID, else a new one, with which a repeat is another change."""
+        key = self.idempotency_key()
+        return str(uuid.uuid4()) if key is None else uuid_of(key, "operation")
+
     def idempotency_key(self) -> str | None:
         """The `Idempotency-Key` header, quoted (as its RFC draft has it) or plain."""
         key = self.request.headers.get("idempotency-key")
@@ -60,6 +66,14 @@ class Call(Generic[A]):
         if not 1 <= len(key) <= _MAX_KEY or not key.isprintable():
             raise Problem("bad_request", f"Idempotency-Key must have 1 to {_MAX_KEY} printable characters")
         return key
+
+
+def uuid_of(key: str, salt: str) -> str:
+    """A key that is a UUID stays itself; any other becomes one, always the same."""
+    try:
+        return msgspec.convert(key, UuidText)
+    except msgspec.ValidationError:
+        return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{salt}:{key}"))
 
 
 @dataclass(frozen=True, slots=True)

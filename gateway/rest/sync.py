@@ -16,7 +16,7 @@ from gateway.problems import Problem
 from gateway.rest.operations import SignedCall, answer, signed_in
 from gateway.rest.users import Me, as_me, myself
 from schemas.entities import Conversation, Message
-from schemas.ids import Position
+from schemas.ids import Position, UserId
 
 NEWEST_MESSAGES = 30
 _AT_ONCE = 8
@@ -40,6 +40,7 @@ class State(msgspec.Struct, frozen=True):
 
     position: str
     user: Me
+    blocked_user_ids: list[UserId]
     conversations: list[SyncedConversation]
     next_cursor: str | None
 
@@ -62,6 +63,7 @@ async def sync(call: SignedCall[Sync]) -> Response:
         async with turnstile:
             newest = await call.api.store.messages.page(
                 conversation.conversation_id,
+                first_seq=(conversation.first_seq or 1) - 1,
                 last_seq=conversation.last_seq,
                 rev=conversation.rev,
                 limit=NEWEST_MESSAGES,
@@ -69,7 +71,8 @@ async def sync(call: SignedCall[Sync]) -> Response:
         return SyncedConversation(**structs.asdict(conversation), messages=[as_message(one) for one in newest])
 
     conversations = await asyncio.gather(*(with_messages(one) for one in items))
-    return answer(State(str(position), as_me(user), conversations, f"{position}:{cursor}" if cursor else None))
+    blocked = await call.api.store.blocks.of_user(call.identity.user_id)
+    return answer(State(str(position), as_me(user), blocked, conversations, f"{position}:{cursor}" if cursor else None))
 
 
 def _parse(cursor: str | None) -> tuple[Position | None, str | None]:

@@ -12,13 +12,13 @@ import structlog
 
 from backplane.errors import Transient
 from backplane.logs import Head, Logs
-from gateway.intake import Intake, Refused, message_intent
+from gateway.intake import Intake, Refused, intent_of
 from gateway.socket.catchup import look, sync_page
 from gateway.socket.delivery import Look, ReadPage
 from gateway.socket.line import Hangup, Line
 from gateway.socket.session import GRACE_SECONDS, Goodbye, Request, Session
 from gateway.tokens import BadToken, Tokens
-from schemas.client_frames import Refresh, SendMessage, Sync
+from schemas.client_frames import ChangeFrame, Refresh, SendMessage, Sync
 from schemas.entities import rfc3339
 from schemas.errors import CLOSES, ErrorBody, error
 from schemas.ids import Position, UserId
@@ -110,7 +110,7 @@ class Connection:
                 self._room.clear()
                 await self._room.wait()
             request = session.receive(await self._line.receive(), time.monotonic())
-            if isinstance(request, SendMessage):
+            if isinstance(request, SendMessage | ChangeFrame):
                 # A task each, begun in the order of the frames: appends keep that order, and share pipelines.
                 task = asyncio.create_task(self._submit(request))
                 self._sends.add(task)
@@ -119,17 +119,18 @@ class Connection:
                 await self._answer(request)
             self._nudge()
 
-    async def _submit(self, request: SendMessage) -> None:
+    async def _submit(self, request: SendMessage | ChangeFrame) -> None:
         refusal: ErrorBody | None = None
         try:
-            await self._intake.append(message_intent(self.user, request))
+            await self._intake.append(intent_of(self.user, request))
         except Refused as refused:
             refusal = refused.error
         except Exception:  # noqa: BLE001 - a bug costs this request its answer, not the client its connection
-            _log.exception("a request failed", type="message.send")
+            _log.exception("a request failed", type=request.__struct_config__.tag)
             refusal = error("internal_error")
         if refusal is None:
-            self._finish(request, {"status": "accepted", "client_msg_id": request.client_msg_id})
+            own = "client_msg_id" if isinstance(request, SendMessage) else "client_op_id"
+            self._finish(request, {"status": "accepted", own: getattr(request, own)})
         else:
             self._finish(request, error=refusal)
 
@@ -139,8 +140,8 @@ class Connection:
                 await self._sync(request)
             case Refresh():
                 self._refresh(request)
-            case SendMessage():
-                raise AssertionError("sends have tasks of their own")
+            case _:
+                raise AssertionError("what becomes an intent has a task of its own")
 
     async def _sync(self, request: Sync) -> None:
         try:

@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 from backplane.settings import Settings
 from gateway.socket.delivery import Delivery, Look, ReadPage
 from gateway.tokens import Identity
-from schemas.client_frames import BadFrame, ClientInfo, Connect, Pong, Refresh, SendMessage, Sync, decode_frame
+from schemas.client_frames import (
+    BadFrame,
+    ChangeFrame,
+    ClientInfo,
+    Connect,
+    Pong,
+    Refresh,
+    SendMessage,
+    Sync,
+    decode_frame,
+)
 from schemas.entities import rfc3339
 from schemas.errors import CLOSES, UNSUPPORTED_DATA, CloseRow, ErrorBody, error
 from schemas.server_frames import Ping, Reply, TokenExpiring, encode_frame
@@ -23,7 +33,7 @@ EXPIRY_NOTICE_SECONDS = 60.0
 GRACE_SECONDS = 2.0
 """How long a goodbye may take before the socket is aborted."""
 
-Request = SendMessage | Sync | Refresh
+Request = SendMessage | ChangeFrame | Sync | Refresh
 
 
 class Goodbye(NamedTuple):
@@ -96,7 +106,7 @@ class Session:
                 self.dismiss(Goodbye(CLOSES["bad_request"], "`connect` comes once"), now)
             case Pong():
                 pass
-            case SendMessage() | Sync() | Refresh():
+            case _:
                 self.unanswered += 1
                 return frame
         return None
