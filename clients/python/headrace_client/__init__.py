@@ -11,6 +11,7 @@ In reading order::
                         ├── outbox                    what waits to be stored
                         └── inbox                     what arrives: order, gaps, repeats
 
+    view                conversations as they are now, folded from all of it
     entities, events    what a program sees; and `sending`, what `send` returns
     wire                frames and positions
     effects             what the core asks for
@@ -23,17 +24,30 @@ In reading order::
 
 from headrace_client.client import Client, Stats
 from headrace_client.core import Link
-from headrace_client.entities import Conversation, Member, Message, Rejection, State, Unknown, User, Voided
+from headrace_client.entities import (
+    Blocking,
+    Conversation,
+    Member,
+    MemberChanged,
+    Message,
+    Rejection,
+    State,
+    Unknown,
+    User,
+    Voided,
+)
 from headrace_client.errors import ApiError, HeadraceError, OutboxFull, Rejected, Stopped, Unreachable
 from headrace_client.events import AnyEvent, Ephemeral, Event, Resynced
 from headrace_client.rest import Api, Session
 from headrace_client.sending import Sending
 from headrace_client.store import StoreInUse
+from headrace_client.view import View
 
 __all__ = [
     "AnyEvent",
     "Api",
     "ApiError",
+    "Blocking",
     "Client",
     "Conversation",
     "Ephemeral",
@@ -41,6 +55,7 @@ __all__ = [
     "HeadraceError",
     "Link",
     "Member",
+    "MemberChanged",
     "Message",
     "OutboxFull",
     "Rejected",
@@ -55,5 +70,6 @@ __all__ = [
     "Unknown",
     "Unreachable",
     "User",
+    "View",
     "Voided",
 ]

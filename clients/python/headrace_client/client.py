@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from headrace_client import effects, wire
 from headrace_client.core import NEVER, Core, Counts, Link
+from headrace_client.entities import Message
 from headrace_client.errors import ApiError, HeadraceError, Stopped, Unreachable
 from headrace_client.events import AnyEvent
 from headrace_client.http import Address
@@ -170,19 +171,40 @@ class Client:
             ValueError: the text is longer than a frame can be, or this `client_msg_id` waits already.
             Stopped: the client has ended.
         """
+        key = client_msg_id or str(uuid.uuid4())
+        fields: dict[str, object] = {
+            "client_msg_id": key,
+            "content": {"text": text},
+            "reply_to": reply_to,
+            "thread_root_id": thread_root_id,
+            "mentions": list(mentions) or None,
+        }
+        return self._put_out("message.send", conversation_id, key, fields)
+
+    def edit(self, message: Message, text: str, *, only_if_unchanged: bool = False) -> Sending:
+        """Give a message of ours another text; as durable as `send`, and in order with it. `stored` is the message as it is then.
+
+        With `only_if_unchanged` it is refused (`conflict`) if anybody has changed the message since this copy of it. Raises as `send`.
+        """
+        expected = message.rev if only_if_unchanged else None
+        return self._change("message.edit", message, {"content": {"text": text}, "expected_rev": expected})
+
+    def delete(self, message: Message) -> Sending:
+        """Delete a message. As `edit`."""
+        return self._change("message.delete", message, {})
+
+    def react(self, message: Message, emoji: str, *, remove: bool = False) -> Sending:
+        """React to a message, or take the reaction back. As `edit`."""
+        return self._change("reaction.remove" if remove else "reaction.add", message, {"emoji": emoji})
+
+    def _change(self, kind: str, message: Message, fields: dict[str, object]) -> Sending:
+        key = str(uuid.uuid4())
+        fields = {"client_op_id": key, "message_id": message.message_id, **fields}
+        return self._put_out(kind, message.conversation_id, key, fields)
+
+    def _put_out(self, kind: str, conversation_id: str, client_msg_id: str, fields: dict[str, object]) -> Sending:
         self._raise_if_stopped()
-        client_msg_id = client_msg_id or str(uuid.uuid4())
-        body = wire.encode(
-            {
-                "type": "message.send",
-                "conversation_id": conversation_id,
-                "client_msg_id": client_msg_id,
-                "content": {"text": text},
-                "reply_to": reply_to,
-                "thread_root_id": thread_root_id,
-                "mentions": list(mentions) or None,
-            }
-        )
+        body = wire.encode({"type": kind, "conversation_id": conversation_id, **fields})
         if len(body) > wire.MAX_FRAME_BYTES - 32:
             raise ValueError(
                 f"the message is {len(body)} bytes as a frame; at most {wire.MAX_FRAME_BYTES - 32} can be sent"

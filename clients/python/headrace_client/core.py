@@ -320,7 +320,7 @@ class Core:
 
     def _hear(self, entry: wire.Logged, now: float) -> None:
         data = wire.decode_data(entry.event, entry.data)
-        settles, result = self._outcome(entry.event, data)
+        settles, result = self._outcome(entry, data)
         hide = isinstance(result, Rejected) and settles in self._stored
         heard = self.inbox.hear(entry, data, settles=settles, hide=hide)
         match heard:
@@ -333,13 +333,15 @@ class Core:
         if result is not None and not hide:
             self._settle(settles, result, forget=heard is not Heard.TAKEN)
 
-    def _outcome(self, name: str, data: Data) -> tuple[str | None, Message | Rejected | None]:
-        """Which of our messages an event settles, and how."""
+    def _outcome(self, entry: wire.Logged, data: Data) -> tuple[str | None, Message | Rejected | None]:
+        """Which of our messages or changes an event settles, and how."""
         match data:
-            case Message() if name == "message.created" and self._mine(data):
+            case Message() if entry.event == "message.created" and self._mine(data):
                 return data.client_msg_id, data
-            case Rejection() if name == "message.rejected" and data.client_msg_id:
-                return data.client_msg_id, Rejected(data.error.code, data.error.message)
+            case Message() if entry.client_op_id and entry.actor_id == self.user_id:
+                return entry.client_op_id, data
+            case Rejection() if key := data.client_msg_id or data.client_op_id:
+                return key, Rejected(data.error.code, data.error.message)
             case _:
                 return None, None
 

@@ -42,6 +42,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str = ""
     edited_at: str | None = None
     deleted_at: str | None = None
+    pinned_at: str | None = None
+    pinned_by: str | None = None
+    reply_count: int = 0
+    last_reply_at: str | None = None
     duplicate: bool = False
 
     @property
@@ -55,6 +59,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
     user_id: str
     role: str = "member"
+    rev: int = 0
     joined_rev: int = 0
     delivered_seq: int = 0
     read_seq: int = 0
@@ -66,6 +71,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     conversation_id: str
     kind: str
     title: str | None = None
+    history: str = "all"
     rev: int = 0
     last_seq: int = 0
     created_by: str | None = None
@@ -74,7 +80,26 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     last_message: Message | None = None
     unread_count: int = 0
     read_seq: int = 0
+    muted_until: str | None | msgspec.UnsetType = msgspec.UNSET
+    archived: bool | msgspec.UnsetType = msgspec.UNSET
+    first_seq: int | msgspec.UnsetType = msgspec.UNSET
     messages: tuple[Message, ...] = ()
+
+
+class MemberChanged(msgspec.Struct, frozen=True, kw_only=True):
+    """Who came, left or got another role, as they are (or were) now; `actor_id`: by whom."""
+
+    conversation_id: str
+    rev: int
+    actor_id: str | None = None
+    members: tuple[Member, ...] = ()
+
+
+class Blocking(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether we hear from somebody in our direct conversation."""
+
+    user_id: str
+    blocked: bool
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +115,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     position: str
     user: User
+    blocked_user_ids: tuple[str, ...] = ()
     conversations: tuple[Conversation, ...] = ()
     next_cursor: str | None = None
 

@@ -6,9 +6,9 @@ A durable event moves the position: it is delivered at least once, in order. `Re
 
 from dataclasses import dataclass
 
-from headrace_client.entities import Conversation, Message, Rejection, State, Unknown, Voided
+from headrace_client.entities import Blocking, Conversation, MemberChanged, Message, Rejection, State, Unknown, Voided
 
-Data = Message | Conversation | Rejection | Voided | Unknown
+Data = Message | Conversation | MemberChanged | Blocking | Rejection | Voided | Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Event:
     ts: str
     position: str
     data: Data
+    actor_id: str | None = None
+    """Of a change: who made it."""
 
 
 @dataclass(frozen=True, slots=True)

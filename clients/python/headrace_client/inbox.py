@@ -147,7 +147,7 @@ class Inbox:
         if not new:
             self.repeats += 1
             return None
-        return Event(entry.event, entry.event_id, entry.ts, entry.position, data)
+        return Event(entry.event, entry.event_id, entry.ts, entry.position, data, entry.actor_id)
 
     def _newer(self, message: Message) -> bool:
         if message.rev <= self._revs.get(message.message_id, -1):

@@ -149,6 +149,34 @@ class Api:
         except msgspec.ValidationError:
             return None
 
+    async def add_members(self, conversation_id: str, user_ids: Sequence[str]) -> None:
+        """Bring people into a group."""
+        await self._signed("POST", f"{_room(conversation_id)}/members", {"user_ids": list(user_ids)})
+
+    async def remove_member(self, conversation_id: str, user_id: str) -> None:
+        """Put somebody out of a group, or leave it."""
+        await self._signed("DELETE", f"{_room(conversation_id)}/members/{quote(user_id, safe='')}")
+
+    async def change_role(self, conversation_id: str, user_id: str, role: str) -> None:
+        """Give a member another role; `owner` is given away."""
+        await self._signed("PATCH", f"{_room(conversation_id)}/members/{quote(user_id, safe='')}", {"role": role})
+
+    async def change_conversation(self, conversation_id: str, **settings: object) -> None:
+        """Change `title` or `history` for everybody."""
+        await self._signed("PATCH", _room(conversation_id), settings)
+
+    async def change_mine(self, conversation_id: str, **settings: object) -> None:
+        """Change `muted_until`, `archived` or `cleared` for oneself."""
+        await self._signed("PATCH", f"{_room(conversation_id)}/mine", settings)
+
+    async def pin(self, message_id: str, *, pinned: bool = True) -> None:
+        """Pin a message for everybody, or take the pin out."""
+        await self._signed("PUT" if pinned else "DELETE", f"/api/messages/{quote(message_id, safe='')}/pin")
+
+    async def block(self, user_id: str, *, blocked: bool = True) -> None:
+        """Hear no more from somebody in the direct conversation, or again."""
+        await self._signed("PUT" if blocked else "DELETE", f"/api/users/{quote(user_id, safe='')}/block")
+
     async def sync(self) -> State:
         """The whole state, as of the position of its first page."""
         return await load_state(self.address, await self.token())
@@ -202,6 +230,10 @@ async def _state_page(address: http.Address, token: str, cursor: str | None) -> 
         return msgspec.json.decode(raw, type=State)
     except msgspec.DecodeError as failure:
         raise Unreachable(f"/api/sync answered something else than a state: {failure}") from None
+
+
+def _room(conversation_id: str) -> str:
+    return f"/api/conversations/{quote(conversation_id, safe='')}"
 
 
 def _given(body: Mapping[str, object]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from headrace_client.errors import HeadraceError
 
 
 class Sending:
-    """One message on its way. Await `accepted` (the server has it) or `stored` (it has its number, and can not be lost).
+    """One message, or one change of a message, on its way. Await `accepted` (the server has it) or `stored` (it has its number, and can not be lost).
 
     Both raise `Rejected` if the server refuses it for good. Neither needs to be awaited; a time-out of yours ends nothing:
     the message stays in the outbox until it is stored or refused.

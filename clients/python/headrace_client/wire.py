@@ -8,7 +8,16 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from headrace_client.entities import Conversation, ErrorBody, Message, Rejection, Unknown, Voided
+from headrace_client.entities import (
+    Blocking,
+    Conversation,
+    ErrorBody,
+    MemberChanged,
+    Message,
+    Rejection,
+    Unknown,
+    Voided,
+)
 from headrace_client.events import Data
 
 SUBPROTOCOL = "headrace.v1"
@@ -68,6 +77,8 @@ class Logged(msgspec.Struct, frozen=True, tag="event"):
     event_id: str = ""
     ts: str = ""
     data: msgspec.Raw = msgspec.Raw(b"{}")
+    actor_id: str | None = None
+    client_op_id: str | None = None
 
 
 class Fleeting(msgspec.Struct, frozen=True, tag="ephemeral"):
@@ -124,6 +135,8 @@ class _PageEvent(msgspec.Struct, frozen=True):
     event_id: str = ""
     ts: str = ""
     data: msgspec.Raw = msgspec.Raw(b"{}")
+    actor_id: str | None = None
+    client_op_id: str | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -134,7 +147,7 @@ class Page(msgspec.Struct, frozen=True):
 
     def entries(self) -> list[Logged]:
         """Its entries, as if they had come live."""
-        return [Logged(e.position, e.event, e.event_id, e.ts, e.data) for e in self.events]
+        return [Logged(e.position, e.event, e.event_id, e.ts, e.data, e.actor_id, e.client_op_id) for e in self.events]
 
 
 _page_decoder = msgspec.json.Decoder(Page)
@@ -152,12 +165,14 @@ _DATA: dict[str, msgspec.json.Decoder[Any]] = {
     **dict.fromkeys(
         (
             "message.created", "message.edited", "message.deleted", "reaction.added", "reaction.removed",
-            "message.pinned", "message.unpinned",
+            "message.pinned", "message.unpinned", "thread.updated",
         ),
         msgspec.json.Decoder(Message),
     ),
     **dict.fromkeys(("conversation.created", "conversation.updated"), msgspec.json.Decoder(Conversation)),
     **dict.fromkeys(("message.rejected", "operation.rejected"), msgspec.json.Decoder(Rejection)),
+    **dict.fromkeys(("member.joined", "member.left", "member.role_changed"), msgspec.json.Decoder(MemberChanged)),
+    "block.updated": msgspec.json.Decoder(Blocking),
     "message.voided": msgspec.json.Decoder(Voided),
 }  # fmt: skip
 

@@ -196,7 +196,7 @@ class Room:
         await owner("DELETE", f"/api/conversations/{room.id}/members/{room.people['removed'].user_id}")
         return room
 
-    async def do(self, permission: Permission, who: str) -> httpx2.Response:  # noqa: C901, PLR0911 - one row a permission
+    async def do(self, permission: Permission, who: str) -> httpx2.Response:  # noqa: C901, PLR0911, PLR0912 - one row a permission
         me, room = self.people[who], f"/api/conversations/{self.id}"
         own = f"/api/messages/{self.messages.get(who, self.messages['owner'])}"
         others = f"/api/messages/{self.messages['other member']}"

@@ -1,0 +1,124 @@
+"""What is going on, folded from the state and the events that follow it: state + events = a fresh fetch. No I/O.
+
+Every entity carries a `rev`, so applying an event twice, or one that the state had already, changes nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from headrace_client.entities import Blocking, Conversation, Member, MemberChanged, Message, State, Voided
+from headrace_client.events import AnyEvent, Event, Resynced
+
+
+@dataclass(slots=True)
+class Room:
+    """One conversation as it is now. `messages`: those that are known, by `seq`; older ones are paged for."""
+
+    conversation: Conversation
+    members: dict[str, Member] = field(default_factory=dict[str, Member])
+    messages: dict[int, Message] = field(default_factory=dict[int, Message])
+    voids: set[int] = field(default_factory=set[int])
+    last_seq: int = 0
+
+    @property
+    def first_seq(self) -> int:
+        """The oldest number that is ours to see."""
+        return self.conversation.first_seq or 1
+
+
+class View:
+    """One person's conversations, kept up to date with `apply`.
+
+    Args:
+        user_id: whose.
+    """
+
+    def __init__(self, user_id: str) -> None:
+        self.user_id = user_id
+        self.rooms: dict[str, Room] = {}
+        self.blocked: set[str] = set()
+
+    def apply(self, item: AnyEvent) -> None:
+        """Take in what `Client.events` yields."""
+        match item:
+            case Resynced(state):
+                self.replace(state)
+            case Event():
+                self._apply(item)
+            case _:
+                pass
+
+    def replace(self, state: State) -> None:
+        """Begin anew from a whole state."""
+        self.blocked = set(state.blocked_user_ids)
+        self.rooms = {}
+        for conversation in state.conversations:
+            room = self._open(conversation)
+            room.last_seq = conversation.last_seq
+            self._take(room, conversation.messages)
+
+    def _apply(self, event: Event) -> None:
+        match event.data:
+            case Message() as message if room := self.rooms.get(message.conversation_id):
+                self._take(room, (message,))
+            case Conversation() as conversation:
+                self._hear(conversation)
+            case MemberChanged() as change if room := self.rooms.get(change.conversation_id):
+                self._change_members(room, event.name, change)
+            case Voided(conversation_id, seq) if room := self.rooms.get(conversation_id):
+                room.voids.add(seq)
+                room.last_seq = max(room.last_seq, seq)
+            case Blocking(user_id=user_id, blocked=blocked):
+                (self.blocked.add if blocked else self.blocked.discard)(user_id)
+            case _:
+                pass
+
+    def _open(self, conversation: Conversation) -> Room:
+        room = self.rooms[conversation.conversation_id] = Room(
+            replace(conversation, members=(), messages=()),
+            {member.user_id: member for member in conversation.members},
+        )
+        return room
+
+    def _hear(self, conversation: Conversation) -> None:
+        room = self.rooms.get(conversation.conversation_id)
+        if room is None:
+            if any(member.user_id == self.user_id for member in conversation.members):
+                self._open(conversation)
+            return
+        known = room.conversation
+        if conversation.rev >= known.rev:
+            known = replace(known, title=conversation.title, history=conversation.history, rev=conversation.rev)
+        for name in ("muted_until", "archived", "first_seq"):
+            value = getattr(conversation, name)
+            if value is not UNSET:
+                known = replace(known, **{name: value})
+        room.conversation = known
+        room.messages = {seq: message for seq, message in room.messages.items() if seq >= room.first_seq}
+
+    def _change_members(self, room: Room, name: str, change: MemberChanged) -> None:
+        for member in change.members:
+            known = room.members.get(member.user_id)
+            if known is not None and known.rev >= member.rev and name != "member.left":
+                continue
+            if name != "member.left":
+                marks = known or member
+                room.members[member.user_id] = replace(
+                    member,
+                    delivered_seq=max(member.delivered_seq, marks.delivered_seq),
+                    read_seq=max(member.read_seq, marks.read_seq),
+                )
+            elif known is not None and known.joined_rev < change.rev:
+                del room.members[member.user_id]
+                if member.user_id == self.user_id:
+                    del self.rooms[change.conversation_id]
+
+    def _take(self, room: Room, messages: Iterable[Message]) -> None:
+        for message in messages:
+            room.last_seq = max(room.last_seq, message.seq)
+            known = room.messages.get(message.seq)
+            if message.seq >= room.first_seq and (known is None or known.rev < message.rev):
+                room.messages[message.seq] = replace(message, duplicate=False)
