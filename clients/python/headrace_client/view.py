@@ -15,13 +15,15 @@ from headrace_client.events import AnyEvent, Event, Resynced
 
 @dataclass(slots=True)
 class Room:
-    """One conversation as it is now. `messages`: those that are known, by `seq`; older ones are paged for."""
+    """One conversation as it is now. `messages`: those that are known, by `seq`."""
 
     conversation: Conversation
     members: dict[str, Member] = field(default_factory=dict[str, Member])
     messages: dict[int, Message] = field(default_factory=dict[int, Message])
     voids: set[int] = field(default_factory=set[int])
     last_seq: int = 0
+    whole_from: int = 1
+    """From this number on every message is known; older ones are there to be paged for."""
 
     @property
     def first_seq(self) -> int:
@@ -57,7 +59,8 @@ class View:
         self.rooms = {}
         for conversation in state.conversations:
             room = self._open(conversation)
-            room.last_seq = conversation.last_seq
+            if conversation.messages:
+                room.whole_from = conversation.messages[0].seq
             self._take(room, conversation.messages)
 
     def _apply(self, event: Event) -> None:
@@ -80,6 +83,8 @@ class View:
         room = self.rooms[conversation.conversation_id] = Room(
             replace(conversation, members=(), messages=()),
             {member.user_id: member for member in conversation.members},
+            last_seq=conversation.last_seq,
+            whole_from=conversation.last_seq + 1,
         )
         return room
 
