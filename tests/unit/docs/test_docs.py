@@ -16,6 +16,7 @@ from cli.main import NOUNS, headrace
 from schemas.client_frames import ClientFrame
 from schemas.errors import CLOSES, ERRORS
 from schemas.events import EventName
+from schemas.roles import GROUP
 from schemas.server_frames import ServerFrame
 
 ROOT = Path(__file__).parents[3]
@@ -46,6 +47,11 @@ def test_every_frame_type_is_in_the_protocol(frame: type) -> None:
 @pytest.mark.parametrize("name", get_args(EventName))
 def test_every_event_is_in_the_protocol(name: str) -> None:
     assert re.search(rf"`{re.escape(name)}[`{{]", PROTOCOL)
+
+
+@pytest.mark.parametrize("permission", GROUP)
+def test_every_permission_is_in_the_protocol(permission: str) -> None:
+    assert f"`{permission}`" in PROTOCOL
 
 
 @pytest.mark.parametrize("code", ERRORS)

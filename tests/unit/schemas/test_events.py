@@ -33,7 +33,7 @@ def test_a_frame_is_a_prefix_and_the_shared_body():
 
 
 def test_headers_survive_the_stream():
-    header = EventHeader("message.rejected", "i", CONVERSATION, 0, 5, to=UserId("u"))
+    header = EventHeader("message.rejected", "i", CONVERSATION, 0, 5, to=(UserId("u"),))
     assert decode_header(encode_header(header)) == header
 
 
