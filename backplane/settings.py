@@ -105,6 +105,8 @@ class Settings(BaseSettings):
         10_000, description="Intents that one gateway holds before it answers `overloaded`.", ge=1
     )
 
+    ephemera: bool = Field(True, description="Whether typing is told; off, it costs next to nothing.")
+
     lease_seconds: float = Field(
         10.0, description="Life of a partition's lease; longer than `mongodb_timeout_seconds`.", gt=0
     )

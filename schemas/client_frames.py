@@ -3,7 +3,7 @@
 The union is closed: an unknown type or field is refused with `bad_request`, naming it.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -115,11 +115,37 @@ class Refresh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="refr
     id: RequestId | None = None
 
 
+class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
+    """This conversation is on screen: tell who types in it."""
+
+    conversation_id: UuidText
+    id: RequestId | None = None
+
+
+class Unwatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unwatch"):
+    """It is not any more."""
+
+    conversation_id: UuidText
+    id: RequestId | None = None
+
+
+class Typing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="typing"):
+    """Somebody types, or has stopped; answered only if it is refused."""
+
+    conversation_id: UuidText
+    state: Literal["start", "stop"]
+    id: RequestId | None = None
+    thread_root_id: UuidText | None = None
+
+
 class Pong(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pong"):
     """The answer to `ping`."""
 
 
-ClientFrame = Connect | SendMessage | ChangeFrame | Sync | Refresh | Pong
+LiveFrame = Watch | Unwatch | Typing
+"""Frames about ephemera: what is never stored."""
+
+ClientFrame = Connect | SendMessage | ChangeFrame | Sync | Refresh | LiveFrame | Pong
 
 _decoder = msgspec.json.Decoder(ClientFrame)
 

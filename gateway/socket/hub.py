@@ -19,10 +19,12 @@ from backplane.settings import Settings
 from gateway.intake import Intake
 from gateway.socket.catchup import Outlook, look
 from gateway.socket.connection import Connection
+from gateway.socket.ephemera import Ephemera
 from gateway.socket.handshake import Refused, check_upgrade, chosen_protocol, first_frame
 from gateway.socket.line import Hangup, Line
 from gateway.socket.roster import Roster, Seat
 from gateway.socket.session import GRACE_SECONDS, Goodbye, Session
+from gateway.socket.wants import MAX_WATCHED
 from gateway.tokens import BadToken, Identity, Tokens
 from schemas.client_frames import MAX_FRAME_BYTES, Connect
 from schemas.entities import rfc3339
@@ -55,10 +57,12 @@ class Hub:
         logs: Logs,
         intake: Intake,
         tokens: Tokens,
+        ephemera: Ephemera,
         *,
         unswept_seconds: float = UNSWEPT_SECONDS,
     ) -> None:
         self._settings, self._logs, self._intake, self._tokens = settings, logs, intake, tokens
+        self._ephemera = ephemera
         self._unswept_seconds = unswept_seconds
         self._doorbells: Doorbells | None = None
         self._roster: Roster[Connection] = Roster(settings.names, self._subscribe, self._unsubscribe)
@@ -128,6 +132,7 @@ class Hub:
                 connection.doubt()
             return
         position, body = ring
+        self._ephemera.entered(seat.connections, body)
         frame = event_frame(position, body)
         for connection in seat.connections:
             connection.ring(position, frame)
@@ -187,11 +192,14 @@ class Hub:
             identity,
             connect.client,
             self._settings,
+            connection_id=str(UUID(bytes=uuid7().bytes)),
             now=time.monotonic(),
             now_ms=time.time_ns() // 1_000_000,
             jitter=random.random,
         )
-        connection = Connection(line, session, logs=self._logs, intake=self._intake, tokens=self._tokens)
+        connection = Connection(
+            line, session, logs=self._logs, intake=self._intake, tokens=self._tokens, ephemera=self._ephemera
+        )
         user = identity.user_id
         try:
             seat = await self._roster.join(user, connection)
@@ -208,6 +216,7 @@ class Hub:
         except Transient:
             raise self._refused_elsewhere() from None
         finally:
+            self._ephemera.depart(connection)
             await self._roster.leave(user, connection)
             self._left.set()
 
@@ -217,7 +226,7 @@ class Hub:
         session.delivery.put(
             encode_frame(
                 Connected(
-                    connection_id=str(UUID(bytes=uuid7().bytes)),
+                    connection_id=session.connection_id,
                     session_id=session.identity.session_id,
                     user_id=session.identity.user_id,
                     position=str(head.position),
@@ -227,7 +236,11 @@ class Hub:
                     token_expires_at=rfc3339(session.identity.expires_ms),
                     server_time=rfc3339(time.time_ns() // 1_000_000),
                     limits=Limits(
-                        MAX_FRAME_BYTES, MAX_TEXT, self._settings.log_max_entries, self._settings.resume_max_entries
+                        frame_bytes=MAX_FRAME_BYTES,
+                        text_length=MAX_TEXT,
+                        log_entries=self._settings.log_max_entries,
+                        resume_entries=self._settings.resume_max_entries,
+                        watched_conversations=MAX_WATCHED,
                     ),
                     # Only a changed epoch hits everybody at once.
                     retry_after_ms=session.resync_wait_ms if reason == "epoch_changed" else 0,
@@ -289,6 +302,7 @@ class Hub:
             for seats in self._roster.shards():
                 for start in range(0, len(seats), SWEEP_CHUNK):
                     whole &= await self._sweep(seats[start : start + SWEEP_CHUNK])
+            self._ephemera.sweep()
             wait = self._settings.sweep_seconds if whole else min(SWEEP_RETRY_SECONDS, self._settings.sweep_seconds)
 
     async def _sweep(self, seats: list[Seat[Connection]]) -> bool:
