@@ -20,7 +20,7 @@ message_seconds = Histogram(
     "headrace_message_seconds", "From taking a message to a stage of its way.", ["stage"], buckets=LATENCY_BUCKETS
 )
 ephemera = Counter(
-    "headrace_ephemera_total", "Typing to single connections, by what became of it.", ["kind", "outcome"]
+    "headrace_ephemera_total", "Typing and presence to single connections, by what became of it.", ["kind", "outcome"]
 )
 stream_lag = Gauge("headrace_stream_lag_entries", "Entries not yet taken; -1 when unknown.", ["stage", "partition"])
 stream_age = Gauge(

@@ -18,6 +18,7 @@ from backplane.doorbells import Doorbells
 from backplane.errors import Transient
 from backplane.layout import check_layout
 from backplane.logs import Logs
+from backplane.presence import Presences
 from backplane.publisher import Publisher
 from backplane.redis import Redis
 from backplane.settings import Settings
@@ -165,11 +166,13 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
 
 def make_ephemera(settings: Settings, redis: Redis, store: Store, load: Load) -> Ephemera:
     """The ephemeral side of the sockets; whoever calls gives it doorbells."""
+    # Three sweeps: one that was late, and one that got lost, end nobody's presence.
+    life_ms, grace_ms = int(3000 * settings.sweep_seconds), int(1000 * settings.presence_grace_seconds)
     return Ephemera(
-        settings.names,
+        settings,
         Grants(grants.Grants(redis), store.conversations),
         Publisher(redis),
-        on=settings.ephemera,
+        Presences(redis, life_ms=life_ms, grace_ms=grace_ms),
         overloaded=lambda: load.refusal() is not None,
     )
 

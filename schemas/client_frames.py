@@ -18,6 +18,9 @@ ShortText = Annotated[str, msgspec.Meta(max_length=64)]
 MAX_FRAME_BYTES = 64 * 1024
 MAX_MENTIONS = 50
 MAX_ATTACHMENTS = 10
+MAX_USERS = 200
+
+UserIds = Annotated[tuple[UuidText, ...], msgspec.Meta(min_length=1, max_length=MAX_USERS)]
 
 
 class ClientInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,7 +145,28 @@ class Pong(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pong"):
     """The answer to `ping`."""
 
 
-LiveFrame = Watch | Unwatch | Typing
+class SubscribePresence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="presence.subscribe"):
+    """Tell how these people are now, and when that changes."""
+
+    user_ids: UserIds
+    id: RequestId | None = None
+
+
+class UnsubscribePresence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="presence.unsubscribe"):
+    """Tell no more of them."""
+
+    user_ids: UserIds
+    id: RequestId | None = None
+
+
+class SetPresence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="presence.set"):
+    """How this device wants its user to be seen; for as long as it is connected."""
+
+    status: Literal["online", "away", "busy", "invisible"]
+    id: RequestId | None = None
+
+
+LiveFrame = Watch | Unwatch | Typing | SubscribePresence | UnsubscribePresence | SetPresence
 """Frames about ephemera: what is never stored."""
 
 ClientFrame = Connect | SendMessage | ChangeFrame | Sync | Refresh | LiveFrame | Pong

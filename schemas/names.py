@@ -104,6 +104,10 @@ class Names:
         """`<epoch> <era>`: exists only for users who connected lately."""
         return self.user(user_id, "epoch")
 
+    def presence(self, user_id: UserId) -> str:
+        """What the user's connections say of themselves, and the channel of what others see."""
+        return self.user(user_id, "presence")
+
     def may(self, user_id: UserId, conversation_id: ConversationId) -> str:
         """`<era> <rev> <0 or 1>`: whether the user may watch and type there, as of that `rev` of their membership (hole C19)."""
         return self.user(user_id, f"may:{conversation_id}")

@@ -16,6 +16,7 @@ class Limits(msgspec.Struct, frozen=True):
     log_entries: int
     resume_entries: int
     watched_conversations: int
+    presence_subscriptions: int
 
 
 class Connected(msgspec.Struct, frozen=True, tag="connected"):
@@ -84,11 +85,19 @@ class TypingState(msgspec.Struct, frozen=True, omit_defaults=True):
     thread_root_id: str | None = None
 
 
+class PresenceState(msgspec.Struct, frozen=True):
+    """The data of `presence`: how somebody is seen; `last_active_at` is RFC 3339, null if that is not known."""
+
+    user_id: UserId
+    status: Literal["online", "away", "busy", "offline"]
+    last_active_at: str | None
+
+
 class Ephemeral(msgspec.Struct, frozen=True, tag="ephemeral"):
     """What is never stored and may be dropped."""
 
-    event: Literal["typing"]
-    data: TypingState
+    event: Literal["typing", "presence"]
+    data: TypingState | PresenceState
 
 
 ServerFrame = Connected | Reply | Ephemeral | Ping | TokenExpiring | ResyncRequired | Disconnect

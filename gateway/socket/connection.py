@@ -60,6 +60,16 @@ class Connection:
         return self.session.connection_id
 
     @property
+    def instance(self) -> str | None:
+        """The running copy of a client that it belongs to, if that says so."""
+        return self.session.instance
+
+    @property
+    def active_at(self) -> float:
+        """When its client last said anything but `pong`, on the monotonic clock."""
+        return self.session.active_at
+
+    @property
     def wants(self) -> Wants:
         """What it wants to hear besides its log."""
         return self.session.wants
@@ -86,11 +96,12 @@ class Connection:
         self.session.delivery.swept(head)
         self._nudge()
 
-    def offer(self, kind: Kind, frame: bytes) -> None:
-        """An ephemeral frame: sent if there is room, else dropped."""
+    def offer(self, kind: Kind, frame: bytes) -> bool:
+        """An ephemeral frame: sent if there is room, else dropped. Returns which."""
         sent = self.session.offer(frame, self._line.waiting_bytes)
         telemetry.ephemera.labels(kind, "sent" if sent else "dropped").inc()
         self._nudge()
+        return sent
 
     def tick(self, now: float) -> None:
         """Time passed."""

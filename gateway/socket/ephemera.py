@@ -1,11 +1,11 @@
-"""Ephemera of all connections of this process: typing. Nothing here is stored, and all of it may be dropped.
+"""Ephemera of all connections of this process: typing and presence. Nothing here is stored, and all of it may be dropped.
 
 Doorbells of their own, a publisher and a task of their own: whatever ephemera do, they never delay an event.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 import structlog
@@ -13,12 +13,24 @@ import structlog
 from backplane import telemetry
 from backplane.doorbells import Doorbells
 from backplane.errors import Permanent, Transient
+from backplane.presence import Presences
 from backplane.publisher import Publisher
+from backplane.settings import Settings
+from gateway.socket.acquaintance import NOWHERE, presence_state
 from gateway.socket.listener import Grants, Listener
+from gateway.socket.presence import Attendants, Onlookers
 from gateway.socket.watches import LEFT, Watches
-from schemas.client_frames import LiveFrame, Typing, Unwatch, Watch
-from schemas.ids import ConversationId
-from schemas.names import Names
+from schemas.client_frames import (
+    LiveFrame,
+    SetPresence,
+    SubscribePresence,
+    Typing,
+    UnsubscribePresence,
+    Unwatch,
+    Watch,
+)
+from schemas.ids import ConversationId, UserId
+from schemas.server_frames import PresenceState
 
 _log = structlog.get_logger(__name__)
 
@@ -29,17 +41,25 @@ class Ephemera:
     Lifecycle: `attach` the doorbells whose callbacks are `on_ring` and `on_lost`, `start`, `close`.
 
     Args:
-        on: off, everything is accepted and nothing is told.
         overloaded: whether the deployment is behind; typing is dropped while it is.
     """
 
     def __init__(
-        self, names: Names, grants: Grants, publisher: Publisher, *, on: bool, overloaded: Callable[[], bool]
+        self,
+        settings: Settings,
+        grants: Grants,
+        publisher: Publisher,
+        presences: Presences,
+        *,
+        overloaded: Callable[[], bool],
     ) -> None:
-        self._on, self._overloaded = on, overloaded
+        self._on, self._overloaded = settings.ephemera, overloaded
         self._publisher = publisher
         self._doorbells: Doorbells | None = None
-        self._watches = Watches(names, grants, publisher, subscribe=self._subscribe, unsubscribe=self._unsubscribe)
+        names, on_channel = settings.names, {"subscribe": self._subscribe, "unsubscribe": self._unsubscribe}
+        self._watches = Watches(names, grants, publisher, **on_channel)
+        self._onlookers = Onlookers(names, presences, **on_channel)
+        self._attendants = Attendants(presences, grace_seconds=settings.presence_grace_seconds)
         self._sweep_now = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -48,22 +68,30 @@ class Ephemera:
         """How many conversations are watched here."""
         return len(self._watches)
 
+    @property
+    def subscribed(self) -> int:
+        """Of how many users somebody here wants to know."""
+        return len(self._onlookers)
+
     def attach(self, doorbells: Doorbells) -> None:
         """Give it the doorbells that ring `on_ring`."""
         self._doorbells = doorbells
 
     async def start(self) -> None:
-        """Start publishing and sweeping."""
+        """Start publishing, writing and sweeping."""
         await self._publisher.start()
+        await self._attendants.start()
         self._task = asyncio.create_task(self._sweep_forever(), name="ephemera sweep")
 
     async def close(self) -> None:
-        """Stop both."""
+        """Write who has gone, and stop."""
+        await self._attendants.close()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         await self._watches.close()
+        await self._onlookers.close()
         await self._publisher.close()
 
     # What clients ask
@@ -86,19 +114,39 @@ class Ephemera:
                     await self._watches.type(listener, request)
                 else:
                     telemetry.ephemera.labels("typing", "dropped").inc()
+            case SubscribePresence():
+                return {"states": await self._states(listener, [UserId(user) for user in request.user_ids])}
+            case UnsubscribePresence():
+                self._onlookers.unsubscribe(listener, [UserId(user) for user in request.user_ids])
+            case SetPresence():
+                if self._on:
+                    self._attendants.choose(listener, request.status)
             case _:
                 assert_never(request)
         return None
 
+    async def _states(self, listener: Listener, users: Sequence[UserId]) -> list[PresenceState]:
+        if not self._on:
+            return [presence_state(user, NOWHERE) for user in dict.fromkeys(users)]
+        return await self._onlookers.subscribe(listener, users)
+
+    def arrive(self, listener: Listener) -> None:
+        """A connection came."""
+        if self._on:
+            self._attendants.arrive(listener)
+
     def depart(self, listener: Listener) -> None:
         """A connection ended."""
+        self._attendants.depart(listener)
         self._watches.depart(listener)
+        self._onlookers.depart(listener)
 
     # What Redis says
 
     def on_ring(self, channel: str, payload: bytes) -> None:
         """Something was said on a channel that somebody here wants to hear."""
         self._watches.ring(channel, payload)
+        self._onlookers.ring(channel, payload)
 
     def on_lost(self) -> None:
         """Something may have been missed."""
@@ -117,12 +165,14 @@ class Ephemera:
         while True:
             await self._sweep_now.wait()
             self._sweep_now.clear()
-            try:
-                await self._watches.sweep()
-            except (Transient, Permanent) as failure:
-                _log.warning("ephemera can not be compared", error=str(failure))
-            except Exception:  # noqa: BLE001 - without this sweep a removal whose doorbell got lost would never count
-                _log.exception("the sweep of ephemera failed")
+            self._attendants.sweep()
+            for sweep in (self._onlookers.sweep, self._watches.sweep):
+                try:
+                    await sweep()
+                except (Transient, Permanent) as failure:
+                    _log.warning("ephemera can not be compared", error=str(failure))
+                except Exception:  # noqa: BLE001 - without this sweep a removal whose doorbell got lost would never count
+                    _log.exception("the sweep of ephemera failed")
 
     async def _subscribe(self, channel: str) -> None:
         assert self._doorbells is not None  # noqa: S101 - the composition root attaches before it serves

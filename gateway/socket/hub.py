@@ -24,7 +24,7 @@ from gateway.socket.handshake import Refused, check_upgrade, chosen_protocol, fi
 from gateway.socket.line import Hangup, Line
 from gateway.socket.roster import Roster, Seat
 from gateway.socket.session import GRACE_SECONDS, Goodbye, Session
-from gateway.socket.wants import MAX_WATCHED
+from gateway.socket.wants import MAX_PEOPLE, MAX_WATCHED
 from gateway.tokens import BadToken, Identity, Tokens
 from schemas.client_frames import MAX_FRAME_BYTES, Connect
 from schemas.entities import rfc3339
@@ -210,6 +210,7 @@ class Hub:
             # The doorbell is heard and held from here on, so nothing can fall between the log's head and what rings.
             outlook = await look(self._logs, user, asked, max_entries=self._settings.resume_max_entries)
             self._begin(session, connect, asked, outlook)
+            self._ephemera.arrive(connection)
             if self._draining:
                 connection.dismiss(self._elsewhere())
             await connection.run()
@@ -241,6 +242,7 @@ class Hub:
                         log_entries=self._settings.log_max_entries,
                         resume_entries=self._settings.resume_max_entries,
                         watched_conversations=MAX_WATCHED,
+                        presence_subscriptions=MAX_PEOPLE,
                     ),
                     # Only a changed epoch hits everybody at once.
                     retry_after_ms=session.resync_wait_ms if reason == "epoch_changed" else 0,

@@ -7,7 +7,7 @@ from backplane.grants import Pair
 from gateway.socket.wants import Wants
 from schemas.ids import UserId
 
-Kind = Literal["typing"]
+Kind = Literal["typing", "presence"]
 
 
 class Listener(Protocol):
@@ -24,12 +24,22 @@ class Listener(Protocol):
         ...
 
     @property
+    def instance(self) -> str | None:
+        """The running copy of a client that it belongs to, if that says so."""
+        ...
+
+    @property
+    def active_at(self) -> float:
+        """When its client last said anything, on the monotonic clock."""
+        ...
+
+    @property
     def wants(self) -> Wants:
         """What it wants to hear; empty once it has ended."""
         ...
 
-    def offer(self, kind: Kind, frame: bytes) -> None:
-        """Send a frame if there is room; else it is dropped."""
+    def offer(self, kind: Kind, frame: bytes) -> bool:
+        """Send a frame if there is room; else it is dropped. Returns which."""
         ...
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from backplane.settings import Settings
 from gateway.socket.delivery import Delivery, Look, ReadPage
+from gateway.socket.replacement import instance_of
 from gateway.socket.wants import Wants
 from gateway.tokens import Identity
 from schemas.client_frames import (
@@ -73,6 +74,7 @@ class Session:
         jitter: Callable[[], float],
     ) -> None:
         self.connection_id, self.identity, self.client = connection_id, identity, client
+        self.instance = instance_of(client)
         # Half by us and the rest by the clients: also those spread that do not draw a wait themselves.
         spread_ms = int(settings.resync_spread_ms * (1 + jitter()) / 2)
         self.delivery = Delivery(buffer_bytes=settings.send_buffer_bytes, spread_ms=spread_ms)
@@ -84,7 +86,7 @@ class Session:
         self._abort_at = float("inf")
         self._heartbeat_seconds, self._slow_seconds = settings.heartbeat_seconds, settings.slow_consumer_seconds
         self._buffer_bytes = settings.send_buffer_bytes
-        self._heard_at = now
+        self._heard_at = self.active_at = now
         self._ping_at = now + jitter() * settings.heartbeat_seconds
         self._writing_since: float | None = None
         self._bad_frames, self._bad_since = 0, now
@@ -111,6 +113,8 @@ class Session:
         except BadFrame as failure:
             self._bad(failure, now)
             return None
+        if not isinstance(frame, Pong):
+            self.active_at = now
         match frame:
             case Connect():
                 self.dismiss(Goodbye(CLOSES["bad_request"], "`connect` comes once"), now)
