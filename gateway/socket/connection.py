@@ -91,6 +91,11 @@ class Connection:
         self.session.delivery.doubt()
         self._nudge()
 
+    def announced(self, instance: str, connection_id: str) -> None:
+        """A connection of the user came, here or elsewhere: the same running copy of a client has but one."""
+        if self.session.claim.heard(instance, connection_id):
+            self.dismiss(Goodbye(CLOSES["replaced"]))
+
     def swept(self, head: Head | None) -> None:
         """What the sweep saw of the user's log."""
         self.session.delivery.swept(head)

@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from backplane import telemetry
 from backplane.doorbells import Doorbells
-from backplane.errors import Permanent, Transient
+from backplane.errors import Permanent, Transient, Unknown
 from backplane.logs import Logs, parse_ring
 from backplane.settings import Settings
 from gateway.intake import Intake
@@ -22,6 +22,7 @@ from gateway.socket.connection import Connection
 from gateway.socket.ephemera import Ephemera
 from gateway.socket.handshake import Refused, check_upgrade, chosen_protocol, first_frame
 from gateway.socket.line import Hangup, Line
+from gateway.socket.replacement import announcement, parse_announcement
 from gateway.socket.roster import Roster, Seat
 from gateway.socket.session import GRACE_SECONDS, Goodbye, Session
 from gateway.socket.wants import MAX_PEOPLE, MAX_WATCHED
@@ -128,14 +129,22 @@ class Hub:
         except ValueError:
             ring = None
         if ring is None:
-            for connection in seat.connections:
-                connection.doubt()
+            self._no_entry(seat, payload)
             return
         position, body = ring
         self._ephemera.entered(seat.connections, body)
         frame = event_frame(position, body)
         for connection in seat.connections:
             connection.ring(position, frame)
+
+    def _no_entry(self, seat: Seat[Connection], payload: bytes) -> None:
+        """Another epoch, a newcomer, or what nobody knows."""
+        announced = parse_announcement(payload)
+        for connection in seat.connections:
+            if announced is None:
+                connection.doubt()
+            else:
+                connection.announced(*announced)
 
     def on_lost(self) -> None:
         """Rings may have been missed: whoever's log has gone on catches up, which a sweep finds out in few calls."""
@@ -202,11 +211,11 @@ class Hub:
         )
         user = identity.user_id
         try:
-            seat = await self._roster.join(user, connection)
+            await self._roster.join(user, connection)
         except Transient:
             raise self._refused_elsewhere() from None
         try:
-            self._replace(seat, connection)
+            await self._announce(session)
             # The doorbell is heard and held from here on, so nothing can fall between the log's head and what rings.
             outlook = await look(self._logs, user, asked, max_entries=self._settings.resume_max_entries)
             self._begin(session, connect, asked, outlook)
@@ -252,16 +261,16 @@ class Hub:
         )
         session.delivery.begin(head.position if asked is None or reason is not None else asked, head)
 
-    def _replace(self, seat: Seat[Connection], newcomer: Connection) -> None:
-        """The same running copy of a client has one connection: an older one is a half-open leftover."""
-        client = newcomer.session.client
-        if not (client.device_id and client.instance_id):
+    async def _announce(self, session: Session) -> None:
+        """Say who came, to the older connections of the same running copy, on whichever gateway (hole D1)."""
+        if session.instance is None:
             return
-        for connection in seat.connections:
-            other = connection.session.client
-            same = (other.device_id, other.instance_id) == (client.device_id, client.instance_id)
-            if same and connection is not newcomer:
-                connection.dismiss(Goodbye(CLOSES["replaced"]))
+        try:
+            await self._logs.ring(session.identity.user_id, announcement(session.instance, session.connection_id))
+        except Unknown:
+            pass  # said or not: only what is heard tells its place in the order
+        except Transient:
+            session.claim.unsaid()
 
     def _elsewhere(self) -> Goodbye:
         return Goodbye(CLOSES["draining"], retry_after_ms=random.randrange(RETRY_AFTER_MS))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from backplane.settings import Settings
 from gateway.socket.delivery import Delivery, Look, ReadPage
-from gateway.socket.replacement import instance_of
+from gateway.socket.replacement import Claim, instance_of
 from gateway.socket.wants import Wants
 from gateway.tokens import Identity
 from schemas.client_frames import (
@@ -75,6 +75,7 @@ class Session:
     ) -> None:
         self.connection_id, self.identity, self.client = connection_id, identity, client
         self.instance = instance_of(client)
+        self.claim = Claim(self.instance, connection_id)
         # Half by us and the rest by the clients: also those spread that do not draw a wait themselves.
         spread_ms = int(settings.resync_spread_ms * (1 + jitter()) / 2)
         self.delivery = Delivery(buffer_bytes=settings.send_buffer_bytes, spread_ms=spread_ms)
