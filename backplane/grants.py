@@ -25,7 +25,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What Redis holds: `allowed` is None if it holds nothing. What is read elsewhere meanwhile is written under `era`."""
+    """What Redis holds: `allowed` is None if it holds nothing.
+
+    What is read elsewhere meanwhile is written under `era`; where that is empty, nothing can be.
+    """
 
     era: str
     allowed: bool | None
@@ -33,11 +36,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What became of a membership at a `rev`; `allowed` None: whatever is noted from before it is to be forgotten."""
+    """What became of a membership at a `rev`."""
 
     pair: Pair
     rev: int
-    allowed: bool | None
+    allowed: bool
 
 
 class Grants:
@@ -57,7 +60,7 @@ class Grants:
     async def note(self, membership: Membership, era: str) -> bool | None:
         """Note what the store says; returns what counts now: something newer may. None: the era is another one, read again."""
         reply = await self._redis.call("grant", *self._ask(membership, era))
-        return None if reply in {None, b""} else reply == b"1"
+        return None if reply is None else reply == b"1"
 
     async def change(self, memberships: Sequence[Membership]) -> None:
         """Note what events say of memberships. Safe to repeat, in any order."""
@@ -66,8 +69,7 @@ class Grants:
             await self._redis.all(commands[start : start + _CALLS_A_TRIP])
 
     def _ask(self, membership: Membership, era: str) -> tuple[list[str], list[str | int]]:
-        allowed = "" if membership.allowed is None else int(membership.allowed)
-        return self._keys(membership.pair), [membership.rev, allowed, GRANT_SECONDS, era]
+        return self._keys(membership.pair), [membership.rev, int(membership.allowed), GRANT_SECONDS, era]
 
     def _keys(self, pair: Pair) -> list[str]:
         names = self._redis.names

@@ -5,7 +5,7 @@ repeat harmless (hole B2). Events are never passed: what cannot be delivered dro
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, time
 from typing import Final, Protocol
@@ -29,8 +29,8 @@ from schemas.names import BODY_FIELD, HEADER_FIELD, Names
 _MEMBERS_KEPT = 200_000
 _LANE = "all"
 _TRY_AGAIN_SECONDS = 3.0
-_MAY: Final[Mapping[str, bool | None]] = {"member.left": False, "member.joined": None, "member.role_changed": None}
-"""What an event makes of the grant of the member it is about; None: who may is asked of the store again (hole C19)."""
+_ENDS_MEMBERSHIP: Final[frozenset[str]] = frozenset({"member.left"})
+"""Events that close the grant of the member they are about (hole C19). Nothing has to open one: who may is asked of the store."""
 
 log = structlog.get_logger(__name__)
 
@@ -262,7 +262,7 @@ class Fanout:
 
 
 def _changes(header: EventHeader) -> tuple[Membership, ...]:
-    """What an event makes of grants. What goes to one person alone is a repeat, and says nothing new."""
-    if header.about is None or header.to or header.event not in _MAY:
+    """The grants that an event closes."""
+    if header.about is None or header.event not in _ENDS_MEMBERSHIP:
         return ()
-    return (Membership(Pair(header.about, header.conversation_id), header.rev, _MAY[header.event]),)
+    return (Membership(Pair(header.about, header.conversation_id), header.rev, allowed=False),)

@@ -6,7 +6,7 @@
 --
 -- The hash has a field for each connection, `c:<id>` = `<status> <expires> <1 if it lingers> <instance>`, and `shown`, `version`,
 -- `active`. A connection that has ended lingers while no other lives: who is back within the grace was never away. `version`
--- orders what is told; it begins with the time, so that it rises also over a server that forgot everything.
+-- orders what is told; it begins with the time in microseconds, so that it rises also over a server that forgot everything.
 --
 -- keys: the hash, whose name is the channel's too
 -- args: life of the hash in seconds; life of a connection, and grace, in ms; when the user was last active, in ms since 1970, or '';
@@ -20,7 +20,11 @@ local RANK = {away = 1, online = 2, busy = 3}
 
 local function read(key, now_ms)
   local held, connections, touched = {}, {}, {}
-  local flat = redis.call('HGETALL', key)
+  local flat = redis.pcall('HGETALL', key)
+  if flat.err then  -- no hash: one broken key must not keep the others of its call from being written
+    redis.call('DEL', key)
+    flat = {}
+  end
   for at = 1, #flat, 2 do
     local id = string.match(flat[at], '^c:(.+)$')
     if id then
@@ -140,7 +144,7 @@ local function presence(keys, args)
     fields.active = active
   end
   if status ~= (held.shown or 'offline') then
-    version = string.format('%.0f', math.max(tonumber(version) + 1, now_ms))
+    version = string.format('%.0f', math.max(tonumber(version) + 1, now[1] * 1000000 + now[2]))
     fields.version, fields.shown = version, status
   end
   write(keys[1], connections, touched, fields, args[1])

@@ -58,6 +58,13 @@ class Attendance:
             for user, changes in waiting.items()
         ]
 
+    def unwritten(self, changes: Changes) -> None:
+        """It could not be written: it waits again, before what has come since. What is said again at each sweep does not."""
+        again = {(one.what, one.connection_id): one for one in changes.changes if one.what != "keep"}
+        since = self._waiting.pop(changes.user, {})
+        if whole := {key: one for key, one in again.items() if key not in since} | since:
+            self._waiting[changes.user] = whole
+
     def written(self, changes: Changes, own: Sequence[Status | None]) -> None:
         """What came of it: a connection may go on with what another one had said."""
         for change, status in zip(changes.changes, own, strict=True):

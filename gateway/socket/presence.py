@@ -1,7 +1,7 @@
 """Presence: writing who is here, and telling who wants to know.
 
-A task of its own writes what happened, many users at a time; nobody waits for it. What could not be written is not tried again: a
-connection is said to live by the next sweep, and one that has gone runs out.
+A task of its own writes what happened, many users at a time; nobody waits for it. What could not be written is tried again at the next
+sweep: whoever wants to be invisible must not depend on a Redis that was away for a moment.
 """
 
 import asyncio
@@ -95,6 +95,8 @@ class Attendants:
             try:
                 await self._apply(changes)
             except (Transient, Permanent) as failure:
+                for one in changes:
+                    self._attendance.unwritten(one)
                 _log.warning("presence is not written", users=len(changes), error=str(failure))
             except Exception:  # noqa: BLE001 - without this task nobody would ever be seen
                 _log.exception("writing presence failed")

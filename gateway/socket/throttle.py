@@ -13,6 +13,8 @@ CONVERSATIONS = 64
 class Throttle:
     """One connection's typing. A `stop` passes only after a `start` that did: so there are never more of them."""
 
+    __slots__ = ("_started",)
+
     def __init__(self) -> None:
         self._started: dict[ConversationId, tuple[float, bool]] = {}  # when, and whether it goes on; the oldest first
 

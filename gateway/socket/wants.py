@@ -15,6 +15,8 @@ MAX_PEOPLE = 500
 class Wants:
     """One connection's wishes."""
 
+    __slots__ = ("missed", "people", "typing", "watched")
+
     def __init__(self) -> None:
         self.watched: set[ConversationId] = set()
         self.people: set[UserId] = set()

@@ -27,9 +27,13 @@ LEFT = b'"event":"member.left"'
 """What an event body begins with that may end a membership; the hot path asks for nothing more."""
 
 
+class _Member(msgspec.Struct):
+    user_id: str
+
+
 class _About(msgspec.Struct):
     conversation_id: str
-    user_id: str
+    members: list[_Member]
 
 
 class _Left(msgspec.Struct):
@@ -107,9 +111,10 @@ class Watches:
 
     def ring(self, channel: str, payload: bytes) -> None:
         """Somebody types: tell everybody who watches, but not the connection that said so itself."""
-        origin, _, frame = payload.partition(b" ")
+        said, _, frame = payload.partition(b" ")
+        origin = said.decode()
         for listener in self._interest.members(channel):
-            if listener.connection_id.encode() != origin:
+            if listener.connection_id != origin:
                 listener.offer("typing", frame)
 
     def rang(self, listeners: Iterable[Listener], body: bytes) -> None:
@@ -118,8 +123,9 @@ class Watches:
             about = _decoder.decode(b"{" + body).data
         except msgspec.DecodeError:
             return
+        gone = {member.user_id for member in about.members}
         for listener in listeners:
-            if listener.user == about.user_id:
+            if listener.user in gone:
                 self.unwatch(listener, ConversationId(about.conversation_id))
 
     async def sweep(self) -> None:

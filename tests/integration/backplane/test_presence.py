@@ -195,6 +195,11 @@ async def test_a_field_that_is_none_of_ours_does_no_harm(world: World) -> None:
     assert (await world.do(up("phone"))).status == "online"
 
 
+async def test_a_key_of_another_kind_is_made_anew(world: World) -> None:
+    await world.redis.command("LPUSH", world.redis.names.presence(ANN), "x")
+    assert (await world.do(up("phone"))).status == "online"
+
+
 async def test_many_users_are_written_and_read_in_few_calls(world: World) -> None:
     users = [UserId(f"user {n}") for n in range(350)]
     await world.presences.apply([Changes(user, (up("c"),)) for user in users[::2]])

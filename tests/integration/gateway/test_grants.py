@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from backplane import grants
+from backplane.errors import Transient
 from backplane.grants import Membership, Pair
 from backplane.redis import Redis
 from backplane.settings import Settings
@@ -118,8 +119,7 @@ async def test_somebody_who_was_refused_may_watch_once_they_have_joined(
     await held.change([Membership(Pair(EVE, room), 6, allowed=False)])
     assert not await may(Pair(EVE, room))
     await change(store, room, EVE, 8, [[4, 6], [8, None]])
-    await held.change([Membership(Pair(EVE, room), 8, allowed=None)])
-    assert await may(Pair(EVE, room))
+    assert await may(Pair(EVE, room)), "a denial orders, it does not answer"
 
 
 async def test_those_who_may_no_longer_are_found_among_many(
@@ -127,5 +127,39 @@ async def test_those_who_may_no_longer_are_found_among_many(
 ) -> None:
     grants_ = Grants(held, store.conversations)
     assert await grants_.refused([Pair(ANN, room), Pair(EVE, room)]) == [Pair(EVE, room)]
+    await change(store, room, ANN, 5, [[1, 5]])
     await held.change([Membership(Pair(ANN, room), 5, allowed=False)])
     assert await grants_.refused([Pair(ANN, room)]) == [Pair(ANN, room)]
+
+
+class Away:
+    """A store that is away."""
+
+    async def member(self, conversation_id: ConversationId, user_id: UserId) -> StoredMember | None:
+        raise Transient(f"away: {conversation_id} {user_id}")
+
+
+async def test_while_the_store_is_away_what_is_allowed_goes_on_what_is_denied_ends_and_the_rest_can_not_be_told(
+    held: grants.Grants,
+) -> None:
+    ann, bob, eve = (Pair(UserId(name), ConversationId("room")) for name in ("ann", "bob", "eve"))
+    await held.change([Membership(ann, 3, allowed=True), Membership(bob, 5, allowed=False)])
+    away = Grants(held, Away())
+    assert await away.may(ann)
+    assert not await away.may(bob)
+    with pytest.raises(Transient):
+        await away.may(eve)
+    assert await away.refused([eve, ann, bob, eve]) == [bob]
+
+
+async def test_without_an_era_the_store_is_believed_and_nothing_is_noted(
+    settings: Settings, store: Store, held: grants.Grants, room: ConversationId
+) -> None:
+    """A server that was emptied: until somebody gives it an era, it orders nothing."""
+    redis = await Redis.open(settings)
+    names = settings.names
+    await held.held([Pair(ANN, room)])  # its connection is there: a new one would bring an era
+    await redis.command("DEL", names.era(names.shard_tag(names.shard_of(ANN))))
+    assert await Grants(held, store.conversations).may(Pair(ANN, room))
+    assert await redis.command("EXISTS", names.may(ANN, room)) == 0
+    await redis.close()

@@ -138,7 +138,7 @@ class Rig:
         change = {"$set": {"rev": rev, "spans": [[1, rev]]}}
         await self.store.database[MEMBERS].update_one({"conversation_id": room, "user_id": user}, change)
         await grants.Grants(self.redis).change([Membership(Pair(UserId(user), room), rev, allowed=False)])
-        left = b'"event":"member.left","event_id":"e","ts":"t","data":{"conversation_id":"%s","user_id":"%s"}}'
+        left = b'"event":"member.left","event_id":"e","ts":"t","data":{"conversation_id":"%s","members":[{"user_id":"%s"}]}}'
         if rung:
             await self.append_body(user, left % (room.encode(), user.encode()))
 

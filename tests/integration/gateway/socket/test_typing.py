@@ -112,7 +112,9 @@ async def test_whoever_is_removed_watches_no_more_from_the_very_event_on(pair: t
 async def test_the_removal_of_somebody_else_changes_nothing(live: Rig):
     room = await live.room("ann", "bob", "eve")
     bob = await watching(live, "bob", room)
-    left = b'"event":"member.left","event_id":"e","ts":"t","data":{"conversation_id":"%s","user_id":"eve"}}'
+    left = (
+        b'"event":"member.left","event_id":"e","ts":"t","data":{"conversation_id":"%s","members":[{"user_id":"eve"}]}}'
+    )
     await live.append_body("bob", left % room.encode())
     await live.append_body("bob", b'"event":"member.left","data":"what nobody knows"}')
     assert await bob.events(2) == [1, 2]
@@ -136,7 +138,7 @@ async def test_a_removal_read_from_the_log_counts_as_one_that_rang(live: Rig):
     room = await live.room("bob")
     bob = await watching(live, "bob", room)
     log, epoch = live.settings.names.log(UserId("bob")), (await live.head("bob")).partition("-")[0]
-    left = '"event":"member.left","data":{"conversation_id":"%s","user_id":"bob"}}'
+    left = '"event":"member.left","data":{"conversation_id":"%s","members":[{"user_id":"bob"}]}}'
     await live.redis.command("XADD", log, f"{epoch}-*", "b", left % room)
     live.hub.on_lost()
     assert await bob.events(1) == [1]

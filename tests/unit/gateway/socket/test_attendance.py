@@ -89,3 +89,16 @@ def test_who_said_nothing_new_is_not_active():
     assert [one.active_ms for one in attendance.renewals({"a": 0.0}, 1000.0, NOW_MS)] == [None]
     attendance.depart("a", 0.0)
     assert [one.active_ms for one in attendance.take(1000.0, NOW_MS)] == [None]
+
+
+def test_what_could_not_be_written_waits_again_before_what_has_come_since():
+    attendance = Attendance()
+    attendance.arrive("a", ANN, None, 0.0)
+    attendance.choose("a", "busy")
+    (first,) = attendance.take(0.0, NOW_MS)
+    attendance.choose("a", "invisible")
+    attendance.unwritten(first)
+    for renewal in attendance.renewals({"a": 0.0}, 1.0, NOW_MS):
+        attendance.unwritten(renewal)
+    attendance.unwritten(Changes(BOB))
+    assert taken(attendance) == {ANN: [("up", "a", "-"), ("set", "a", "invisible")]}
