@@ -8,10 +8,13 @@
     streams     partitions: append intents; fetch, settle, ack, bury, trim under a token
     leases      who owns a partition for a stage, and how many workers share
     logs        user logs: open, append, read, sweep
+    grants      who may watch and type where, ordered by `rev`
+    presence    who is there: what connections say, merged
     history     what the partition streams still hold, for operators
     doorbells   sharded pub/sub: what rings for the users connected here
+    publisher   publishing what may be lost: bounded, in pipelines
     store/      MongoDB: migrations, users, sessions, conversations, messages                         [pymongo]
     layout      the layout that MongoDB keeps and Redis copies: refuse another
 
-The gateway uses `streams.Intents`, `logs`, `doorbells`; its REST side and the consumers also use `store`.
+The gateway uses `streams.Intents`, `logs`, `doorbells`, `grants`, `presence`, `publisher`; its REST side and the consumers also use `store`.
 """

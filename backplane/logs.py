@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from backplane import doorbells
 from backplane.redis import Command, Redis, Word, fcall
 from schemas.ids import Position, StreamId, UserId
 from schemas.names import BODY_FIELD
@@ -106,6 +107,14 @@ class Logs:
                 args += [str(delivery.event_id), delivery.body, len(delivery.users)]
             appended += await self._redis.call("append", keys, args, append=True)
         return appended
+
+    async def ring(self, user: UserId, payload: bytes) -> None:
+        """Say something on a user's doorbell that is no entry, at most once.
+
+        Raises:
+            Unknown: it may have been said. Transient: it was not.
+        """
+        await doorbells.ring(self._redis, self._redis.names.log(user), payload)
 
     async def drop(self, users: Sequence[UserId]) -> None:
         """Delete epoch keys and ring `epoch_changed`: these users resync (hole A10)."""

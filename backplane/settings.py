@@ -105,6 +105,11 @@ class Settings(BaseSettings):
         10_000, description="Intents that one gateway holds before it answers `overloaded`.", ge=1
     )
 
+    ephemera: bool = Field(True, description="Whether typing and presence are told; off, they cost next to nothing.")
+    presence_grace_seconds: float = Field(
+        15.0, description="How long somebody is still there whose last connection has ended.", ge=0
+    )
+
     lease_seconds: float = Field(
         10.0, description="Life of a partition's lease; longer than `mongodb_timeout_seconds`.", gt=0
     )

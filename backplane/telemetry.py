@@ -19,6 +19,9 @@ resumes = Counter("headrace_resumes_total", "Connects, by outcome of the resume.
 message_seconds = Histogram(
     "headrace_message_seconds", "From taking a message to a stage of its way.", ["stage"], buckets=LATENCY_BUCKETS
 )
+ephemera = Counter(
+    "headrace_ephemera_total", "Typing and presence to single connections, by what became of it.", ["kind", "outcome"]
+)
 stream_lag = Gauge("headrace_stream_lag_entries", "Entries not yet taken; -1 when unknown.", ["stage", "partition"])
 stream_age = Gauge(
     "headrace_stream_oldest_age_seconds",

@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from backplane import telemetry
 from backplane.errors import Transient
+from backplane.grants import Membership, Pair
 from backplane.logs import Delivery
 from backplane.store.conversations import StoredMember
 from backplane.streams import Entry, Settled
@@ -28,6 +29,8 @@ from schemas.names import BODY_FIELD, HEADER_FIELD, Names
 _MEMBERS_KEPT = 200_000
 _LANE = "all"
 _TRY_AGAIN_SECONDS = 3.0
+_ENDS_MEMBERSHIP: Final[frozenset[str]] = frozenset({"member.left"})
+"""Events that close the grant of the member they are about (hole C19). Nothing has to open one: who may is asked of the store."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +63,14 @@ class Logs(Protocol):
         ...
 
 
+class Grants(Protocol):
+    """What fanout needs of `backplane.grants.Grants`."""
+
+    async def change(self, memberships: Sequence[Membership]) -> None:
+        """Note what events say of memberships."""
+        ...
+
+
 class Members(Protocol):
     """What fanout needs of `backplane.store.conversations.Conversations`."""
 
@@ -84,15 +95,24 @@ class Fanout:
         partition: whose events.
         claim: the tenure.
         logs: users' logs.
+        grants: who may watch where.
         conversations: whose members are the recipients.
         skip_seconds: a shard away this long is set aside until it is back (hole B11).
     """
 
     def __init__(
-        self, names: Names, partition: int, claim: Claim, *, logs: Logs, conversations: Members, skip_seconds: float
+        self,
+        names: Names,
+        partition: int,
+        claim: Claim,
+        *,
+        logs: Logs,
+        grants: Grants,
+        conversations: Members,
+        skip_seconds: float,
     ) -> None:
         self._names, self._partition, self._claim = names, partition, claim
-        self._logs, self._conversations = logs, conversations
+        self._logs, self._grants, self._conversations = logs, grants, conversations
         self._skip_seconds = skip_seconds
         self._audiences: Cache[ConversationId, Audience] = Cache(_MEMBERS_KEPT)
         self._skipped: set[int] = set()
@@ -119,11 +139,15 @@ class Fanout:
             self._knows_skipped = True
         audiences = await self._learn([work.item.header for work in works])
         deliveries: dict[int, list[Delivery]] = {}
+        changes: dict[int, list[Membership]] = {}
         for work in works:
+            for change in _changes(work.item.header):
+                changes.setdefault(self._names.shard_of(change.pair.user), []).append(change)
             for shard, users in self._recipients(work.item.header, audiences).items():
                 deliveries.setdefault(shard, []).append(Delivery(work.entry.id, work.item.body, users))
         results = await asyncio.gather(
-            *(self._append(era, shard, batch) for shard, batch in deliveries.items()), return_exceptions=True
+            *(self._append(era, shard, batch, changes.get(shard, ())) for shard, batch in deliveries.items()),
+            return_exceptions=True,
         )
         # Gathered whole: no call may still be in flight when the batch is tried again.
         for result in results:
@@ -138,6 +162,7 @@ class Fanout:
         if item is None:
             await self._logs.renew_eras(range(self._names.shards))
             return ()
+        await self._grants.change(_changes(item.header))
         audiences = await self._learn([item.header])
         for users in self._recipients(item.header, audiences).values():
             await self._logs.drop(users)
@@ -187,14 +212,21 @@ class Fanout:
 
     # Shards
 
-    async def _append(self, era: str, shard: int, deliveries: Sequence[Delivery]) -> None:
-        """Append to one shard until that is definite, or pass it over once it has been away for too long."""
+    async def _append(
+        self, era: str, shard: int, deliveries: Sequence[Delivery], changes: Sequence[Membership]
+    ) -> None:
+        """Append to one shard until that is definite, or pass it over once it has been away for too long.
+
+        The grants first: who hears of a removal finds it closed. A shard that was passed over gets a new era, which voids them.
+        """
         if not await self._is_back(shard):
             return
         pace = Pace(1)
         away_since: float | None = None
         while True:
             try:
+                if changes:
+                    await self._grants.change(changes)
                 await self._logs.append(self._partition, era, shard, deliveries)
             except Transient as failure:
                 away_since = away_since or monotonic()
@@ -227,3 +259,10 @@ class Fanout:
             return False
         self._skipped.discard(shard)
         return True
+
+
+def _changes(header: EventHeader) -> tuple[Membership, ...]:
+    """The grants that an event closes."""
+    if header.about is None or header.event not in _ENDS_MEMBERSHIP:
+        return ()
+    return (Membership(Pair(header.about, header.conversation_id), header.rev, allowed=False),)

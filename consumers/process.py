@@ -12,6 +12,7 @@ from prometheus_client import start_http_server
 
 from backplane import doorbells
 from backplane.errors import Transient
+from backplane.grants import Grants
 from backplane.layout import check_layout
 from backplane.leases import Leases
 from backplane.logs import Logs
@@ -98,6 +99,7 @@ def _fanout(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> F
         tenure.partition,
         tenure,
         logs=_logs(settings, redis),
+        grants=Grants(redis),
         conversations=store.conversations,
         skip_seconds=settings.shard_skip_seconds,
     )

@@ -6,6 +6,7 @@ tokens     access tokens: who speaks
 passwords  argon2id in threads of its own
 load       whether the consumers keep up: when to refuse
 intake     a checked request → an intent in its partition's stream
+grants     who may watch and type where: Redis, else the store
 socket/    frames in, intents out; doorbells in, frames out. No database.
 rest/      the HTTP API
 answers    REST calls that wait for what their intent made

@@ -13,15 +13,19 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from backplane import grants
 from backplane.doorbells import Doorbells
 from backplane.errors import Transient
 from backplane.layout import check_layout
 from backplane.logs import Logs
+from backplane.presence import Presences
+from backplane.publisher import Publisher
 from backplane.redis import Redis
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.streams import Intents
 from gateway.answers import Answers
+from gateway.grants import Grants
 from gateway.health import Health, internal_routes, public_routes
 from gateway.intake import Intake
 from gateway.listeners import Listeners
@@ -29,6 +33,7 @@ from gateway.load import Load
 from gateway.passwords import Passwords
 from gateway.rest.api import Api
 from gateway.rest.application import make_application, rest_routes
+from gateway.socket.ephemera import Ephemera
 from gateway.socket.hub import Hub
 from gateway.socket.transport import uvicorn_options
 from gateway.tokens import Tokens
@@ -127,8 +132,14 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
         intents = Intents(redis, limit=settings.intents_in_flight)
         intake = Intake(settings.names, intents, load, limit=settings.intents_in_flight)
 
-        # Two doorbells: a long poll that ends must not silence a socket of the same user.
-        hub = Hub(settings, logs, intake, tokens)
+        # Three doorbells: ephemera must not delay events, and a long poll that ends must not silence a socket of the same user.
+        ephemera = make_ephemera(settings, redis, store, load)
+        ephemera.attach(
+            await stack.enter_async_context(_doorbells(Doorbells(redis, ephemera.on_ring, ephemera.on_lost)))
+        )
+        await ephemera.start()
+        stack.push_async_callback(ephemera.close)
+        hub = Hub(settings, logs, intake, tokens, ephemera)
         hub.attach(await stack.enter_async_context(_doorbells(Doorbells(redis, hub.on_ring, hub.on_lost))))
         await hub.start()
         listeners = Listeners()
@@ -151,6 +162,19 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
             public=make_application(table, settings.allowed_origins),
             internal=make_application(internal_routes(health)),
         )
+
+
+def make_ephemera(settings: Settings, redis: Redis, store: Store, load: Load) -> Ephemera:
+    """The ephemeral side of the sockets; whoever calls gives it doorbells."""
+    # Three sweeps: one that was late, and one that got lost, end nobody's presence.
+    life_ms, grace_ms = int(3000 * settings.sweep_seconds), int(1000 * settings.presence_grace_seconds)
+    return Ephemera(
+        settings,
+        Grants(grants.Grants(redis), store.conversations),
+        Publisher(redis),
+        Presences(redis, life_ms=life_ms, grace_ms=grace_ms),
+        overloaded=lambda: load.refusal() is not None,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,7 @@
 The union is closed: an unknown type or field is refused with `bad_request`, naming it.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,6 +18,9 @@ ShortText = Annotated[str, msgspec.Meta(max_length=64)]
 MAX_FRAME_BYTES = 64 * 1024
 MAX_MENTIONS = 50
 MAX_ATTACHMENTS = 10
+MAX_USERS = 200
+
+UserIds = Annotated[tuple[UuidText, ...], msgspec.Meta(min_length=1, max_length=MAX_USERS)]
 
 
 class ClientInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,11 +118,58 @@ class Refresh(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="refr
     id: RequestId | None = None
 
 
+class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="watch"):
+    """This conversation is on screen: tell who types in it."""
+
+    conversation_id: UuidText
+    id: RequestId | None = None
+
+
+class Unwatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="unwatch"):
+    """It is not any more."""
+
+    conversation_id: UuidText
+    id: RequestId | None = None
+
+
+class Typing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="typing"):
+    """Somebody types, or has stopped; answered only if it is refused."""
+
+    conversation_id: UuidText
+    state: Literal["start", "stop"]
+    id: RequestId | None = None
+    thread_root_id: UuidText | None = None
+
+
 class Pong(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="pong"):
     """The answer to `ping`."""
 
 
-ClientFrame = Connect | SendMessage | ChangeFrame | Sync | Refresh | Pong
+class SubscribePresence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="presence.subscribe"):
+    """Tell how these people are now, and when that changes."""
+
+    user_ids: UserIds
+    id: RequestId | None = None
+
+
+class UnsubscribePresence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="presence.unsubscribe"):
+    """Tell no more of them."""
+
+    user_ids: UserIds
+    id: RequestId | None = None
+
+
+class SetPresence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="presence.set"):
+    """How this device wants its user to be seen; for as long as it is connected."""
+
+    status: Literal["online", "away", "busy", "invisible"]
+    id: RequestId | None = None
+
+
+LiveFrame = Watch | Unwatch | Typing | SubscribePresence | UnsubscribePresence | SetPresence
+"""Frames about ephemera: what is never stored."""
+
+ClientFrame = Connect | SendMessage | ChangeFrame | Sync | Refresh | LiveFrame | Pong
 
 _decoder = msgspec.json.Decoder(ClientFrame)
 

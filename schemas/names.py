@@ -78,6 +78,10 @@ class Names:
         """A set of user shards set aside while they were away (hole B11)."""
         return f"{self.partition_tag(partition)}skipped"
 
+    def watch(self, conversation_id: ConversationId) -> str:
+        """The channel of a conversation's ephemera."""
+        return f"{self.partition_tag(self.partition_of(conversation_id))}watch:{conversation_id}"
+
     # One user shard: hr:{u7}:…
 
     def shard_tag(self, shard: int) -> str:
@@ -99,6 +103,14 @@ class Names:
     def epoch(self, user_id: UserId) -> str:
         """`<epoch> <era>`: exists only for users who connected lately."""
         return self.user(user_id, "epoch")
+
+    def presence(self, user_id: UserId) -> str:
+        """What the user's connections say of themselves, and the channel of what others see."""
+        return self.user(user_id, "presence")
+
+    def may(self, user_id: UserId, conversation_id: ConversationId) -> str:
+        """`<era> <rev> <0 or 1>`: whether the user may watch and type there, as of that `rev` of their membership (hole C19)."""
+        return self.user(user_id, f"may:{conversation_id}")
 
     def done(self, shard: int, partition: int) -> str:
         """`<era> <event id>`: the newest event of a partition that was appended in this shard (hole B2)."""

@@ -1,11 +1,11 @@
 """Arrow 4: what a gateway says on a socket (protocol §1, “Server frames”)."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from schemas.errors import CloseRow, ErrorBody
-from schemas.ids import Position
+from schemas.ids import ConversationId, Position, UserId
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -15,6 +15,8 @@ class Limits(msgspec.Struct, frozen=True):
     text_length: int
     log_entries: int
     resume_entries: int
+    watched_conversations: int
+    presence_subscriptions: int
 
 
 class Connected(msgspec.Struct, frozen=True, tag="connected"):
@@ -73,7 +75,32 @@ class Disconnect(msgspec.Struct, frozen=True, omit_defaults=True, tag="disconnec
     retry_after_ms: int | None = None
 
 
-ServerFrame = Connected | Reply | Ping | TokenExpiring | ResyncRequired | Disconnect
+class TypingState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The data of `typing`: who does it where; it holds for `expires_in_ms` unless it is said again."""
+
+    conversation_id: ConversationId
+    user_id: UserId
+    state: Literal["start", "stop"]
+    expires_in_ms: int
+    thread_root_id: str | None = None
+
+
+class PresenceState(msgspec.Struct, frozen=True):
+    """The data of `presence`: how somebody is seen; `last_active_at` is RFC 3339, null if that is not known."""
+
+    user_id: UserId
+    status: Literal["online", "away", "busy", "offline"]
+    last_active_at: str | None
+
+
+class Ephemeral(msgspec.Struct, frozen=True, tag="ephemeral"):
+    """What is never stored and may be dropped."""
+
+    event: Literal["typing", "presence"]
+    data: TypingState | PresenceState
+
+
+ServerFrame = Connected | Reply | Ephemeral | Ping | TokenExpiring | ResyncRequired | Disconnect
 
 _encoder = msgspec.json.Encoder()
 

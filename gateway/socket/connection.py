@@ -7,18 +7,24 @@ socket that does not take more stops everything that would be read for it.
 import asyncio
 import random
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
+from backplane import telemetry
 from backplane.errors import Transient
 from backplane.logs import Head, Logs
 from gateway.intake import Intake, Refused, intent_of
 from gateway.socket.catchup import look, sync_page
 from gateway.socket.delivery import Look, ReadPage
+from gateway.socket.ephemera import Ephemera
 from gateway.socket.line import Hangup, Line
+from gateway.socket.listener import Kind
 from gateway.socket.session import GRACE_SECONDS, Goodbye, Request, Session
+from gateway.socket.wants import Wants
 from gateway.tokens import BadToken, Tokens
-from schemas.client_frames import ChangeFrame, Refresh, SendMessage, Sync
+from schemas.client_frames import ChangeFrame, LiveFrame, Refresh, SendMessage, Sync, Typing
 from schemas.entities import rfc3339
 from schemas.errors import CLOSES, ErrorBody, error
 from schemas.ids import Position, UserId
@@ -31,18 +37,42 @@ _log = structlog.get_logger(__name__)
 class Connection:
     """A socket whose user is known. `run` lives as long as the socket does."""
 
-    def __init__(self, line: Line, session: Session, *, logs: Logs, intake: Intake, tokens: Tokens) -> None:
+    def __init__(
+        self, line: Line, session: Session, *, logs: Logs, intake: Intake, tokens: Tokens, ephemera: Ephemera
+    ) -> None:
         self.session = session
         self._line, self._logs, self._intake, self._tokens = line, logs, intake, tokens
+        self._ephemera = ephemera
+        self._turn = asyncio.Lock()  # requests about ephemera are served one by one, in the order of the frames
         self._wake = asyncio.Event()  # for the writer: something may be there to write
         self._room = asyncio.Event()  # for the reader: the session may not be full any more
         self._running = self._over = False
-        self._sends: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def user(self) -> UserId:
         """Whose connection it is."""
         return self.session.identity.user_id
+
+    @property
+    def connection_id(self) -> str:
+        """Its name, unlike that of any other connection."""
+        return self.session.connection_id
+
+    @property
+    def instance(self) -> str | None:
+        """The running copy of a client that it belongs to, if that says so."""
+        return self.session.instance
+
+    @property
+    def active_at(self) -> float:
+        """When its client last said anything but `pong`, on the monotonic clock."""
+        return self.session.active_at
+
+    @property
+    def wants(self) -> Wants:
+        """What it wants to hear besides its log."""
+        return self.session.wants
 
     @property
     def waiting_bytes(self) -> int:
@@ -61,10 +91,22 @@ class Connection:
         self.session.delivery.doubt()
         self._nudge()
 
+    def announced(self, instance: str, connection_id: str) -> None:
+        """A connection of the user came, here or elsewhere: the same running copy of a client has but one."""
+        if self.session.claim.heard(instance, connection_id):
+            self.dismiss(Goodbye(CLOSES["replaced"]))
+
     def swept(self, head: Head | None) -> None:
         """What the sweep saw of the user's log."""
         self.session.delivery.swept(head)
         self._nudge()
+
+    def offer(self, kind: Kind, frame: bytes) -> bool:
+        """An ephemeral frame: sent if there is room, else dropped. Returns which."""
+        sent = self.session.offer(frame, self._line.waiting_bytes)
+        telemetry.ephemera.labels(kind, "sent" if sent else "dropped").inc()
+        self._nudge()
+        return sent
 
     def tick(self, now: float) -> None:
         """Time passed."""
@@ -112,12 +154,25 @@ class Connection:
             request = session.receive(await self._line.receive(), time.monotonic())
             if isinstance(request, SendMessage | ChangeFrame):
                 # A task each, begun in the order of the frames: appends keep that order, and share pipelines.
-                task = asyncio.create_task(self._submit(request))
-                self._sends.add(task)
-                task.add_done_callback(self._sends.discard)
+                self._begin(self._submit(request))
+            elif isinstance(request, Sync):
+                await self._sync(request)
+            elif isinstance(request, Refresh):
+                self._refresh(request)
             elif request is not None:
-                await self._answer(request)
+                self._admit(request)
             self._nudge()
+
+    def _admit(self, request: LiveFrame) -> None:
+        if self.session.admits(request, time.monotonic()):
+            self._begin(self._serve(request))
+        elif isinstance(request, Typing):
+            telemetry.ephemera.labels("typing", "throttled").inc()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _submit(self, request: SendMessage | ChangeFrame) -> None:
         refusal: ErrorBody | None = None
@@ -134,14 +189,22 @@ class Connection:
         else:
             self._finish(request, error=refusal)
 
-    async def _answer(self, request: Request) -> None:
-        match request:
-            case Sync():
-                await self._sync(request)
-            case Refresh():
-                self._refresh(request)
-            case _:
-                raise AssertionError("what becomes an intent has a task of its own")
+    async def _serve(self, request: LiveFrame) -> None:
+        """Serve a request about ephemera: in a task, because the store may be asked, and no message may wait for that."""
+        result: object = None
+        refusal: ErrorBody | None = None
+        try:
+            async with self._turn:
+                if not self._over:
+                    result = await self._ephemera.serve(self, request)
+        except Refused as refused:
+            refusal = refused.error
+        except Transient:
+            refusal = error("unavailable")
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("a request failed", type=type(request).__name__)
+            refusal = error("internal_error")
+        self._finish(request, result, error=refusal)
 
     async def _sync(self, request: Sync) -> None:
         try:
@@ -218,6 +281,8 @@ class Connection:
         except Transient:
             await self._pause()
         else:
+            for entry in entries:
+                self._ephemera.entered((self,), entry.body)
             self.session.delivery.page(entries)
 
     async def _look(self, position: Position) -> None:

@@ -13,16 +13,19 @@ from uuid_utils import uuid7
 
 from backplane import telemetry
 from backplane.doorbells import Doorbells
-from backplane.errors import Permanent, Transient
+from backplane.errors import Permanent, Transient, Unknown
 from backplane.logs import Logs, parse_ring
 from backplane.settings import Settings
 from gateway.intake import Intake
 from gateway.socket.catchup import Outlook, look
 from gateway.socket.connection import Connection
+from gateway.socket.ephemera import Ephemera
 from gateway.socket.handshake import Refused, check_upgrade, chosen_protocol, first_frame
 from gateway.socket.line import Hangup, Line
+from gateway.socket.replacement import announcement, parse_announcement
 from gateway.socket.roster import Roster, Seat
 from gateway.socket.session import GRACE_SECONDS, Goodbye, Session
+from gateway.socket.wants import MAX_PEOPLE, MAX_WATCHED
 from gateway.tokens import BadToken, Identity, Tokens
 from schemas.client_frames import MAX_FRAME_BYTES, Connect
 from schemas.entities import rfc3339
@@ -55,10 +58,12 @@ class Hub:
         logs: Logs,
         intake: Intake,
         tokens: Tokens,
+        ephemera: Ephemera,
         *,
         unswept_seconds: float = UNSWEPT_SECONDS,
     ) -> None:
         self._settings, self._logs, self._intake, self._tokens = settings, logs, intake, tokens
+        self._ephemera = ephemera
         self._unswept_seconds = unswept_seconds
         self._doorbells: Doorbells | None = None
         self._roster: Roster[Connection] = Roster(settings.names, self._subscribe, self._unsubscribe)
@@ -124,13 +129,22 @@ class Hub:
         except ValueError:
             ring = None
         if ring is None:
-            for connection in seat.connections:
-                connection.doubt()
+            self._no_entry(seat, payload)
             return
         position, body = ring
+        self._ephemera.entered(seat.connections, body)
         frame = event_frame(position, body)
         for connection in seat.connections:
             connection.ring(position, frame)
+
+    def _no_entry(self, seat: Seat[Connection], payload: bytes) -> None:
+        """Another epoch, a newcomer, or what nobody knows."""
+        announced = parse_announcement(payload)
+        for connection in seat.connections:
+            if announced is None:
+                connection.doubt()
+            else:
+                connection.announced(*announced)
 
     def on_lost(self) -> None:
         """Rings may have been missed: whoever's log has gone on catches up, which a sweep finds out in few calls."""
@@ -187,27 +201,32 @@ class Hub:
             identity,
             connect.client,
             self._settings,
+            connection_id=str(UUID(bytes=uuid7().bytes)),
             now=time.monotonic(),
             now_ms=time.time_ns() // 1_000_000,
             jitter=random.random,
         )
-        connection = Connection(line, session, logs=self._logs, intake=self._intake, tokens=self._tokens)
+        connection = Connection(
+            line, session, logs=self._logs, intake=self._intake, tokens=self._tokens, ephemera=self._ephemera
+        )
         user = identity.user_id
         try:
-            seat = await self._roster.join(user, connection)
+            await self._roster.join(user, connection)
         except Transient:
             raise self._refused_elsewhere() from None
         try:
-            self._replace(seat, connection)
+            await self._announce(session)
             # The doorbell is heard and held from here on, so nothing can fall between the log's head and what rings.
             outlook = await look(self._logs, user, asked, max_entries=self._settings.resume_max_entries)
             self._begin(session, connect, asked, outlook)
+            self._ephemera.arrive(connection)
             if self._draining:
                 connection.dismiss(self._elsewhere())
             await connection.run()
         except Transient:
             raise self._refused_elsewhere() from None
         finally:
+            self._ephemera.depart(connection)
             await self._roster.leave(user, connection)
             self._left.set()
 
@@ -217,7 +236,7 @@ class Hub:
         session.delivery.put(
             encode_frame(
                 Connected(
-                    connection_id=str(UUID(bytes=uuid7().bytes)),
+                    connection_id=session.connection_id,
                     session_id=session.identity.session_id,
                     user_id=session.identity.user_id,
                     position=str(head.position),
@@ -227,7 +246,12 @@ class Hub:
                     token_expires_at=rfc3339(session.identity.expires_ms),
                     server_time=rfc3339(time.time_ns() // 1_000_000),
                     limits=Limits(
-                        MAX_FRAME_BYTES, MAX_TEXT, self._settings.log_max_entries, self._settings.resume_max_entries
+                        frame_bytes=MAX_FRAME_BYTES,
+                        text_length=MAX_TEXT,
+                        log_entries=self._settings.log_max_entries,
+                        resume_entries=self._settings.resume_max_entries,
+                        watched_conversations=MAX_WATCHED,
+                        presence_subscriptions=MAX_PEOPLE,
                     ),
                     # Only a changed epoch hits everybody at once.
                     retry_after_ms=session.resync_wait_ms if reason == "epoch_changed" else 0,
@@ -237,16 +261,16 @@ class Hub:
         )
         session.delivery.begin(head.position if asked is None or reason is not None else asked, head)
 
-    def _replace(self, seat: Seat[Connection], newcomer: Connection) -> None:
-        """The same running copy of a client has one connection: an older one is a half-open leftover."""
-        client = newcomer.session.client
-        if not (client.device_id and client.instance_id):
+    async def _announce(self, session: Session) -> None:
+        """Say who came, to the older connections of the same running copy, on whichever gateway (hole D1)."""
+        if session.instance is None:
             return
-        for connection in seat.connections:
-            other = connection.session.client
-            same = (other.device_id, other.instance_id) == (client.device_id, client.instance_id)
-            if same and connection is not newcomer:
-                connection.dismiss(Goodbye(CLOSES["replaced"]))
+        try:
+            await self._logs.ring(session.identity.user_id, announcement(session.instance, session.connection_id))
+        except Unknown:
+            pass  # said or not: only what is heard tells its place in the order
+        except Transient:
+            session.claim.unsaid()
 
     def _elsewhere(self) -> Goodbye:
         return Goodbye(CLOSES["draining"], retry_after_ms=random.randrange(RETRY_AFTER_MS))
@@ -289,6 +313,7 @@ class Hub:
             for seats in self._roster.shards():
                 for start in range(0, len(seats), SWEEP_CHUNK):
                     whole &= await self._sweep(seats[start : start + SWEEP_CHUNK])
+            self._ephemera.sweep()
             wait = self._settings.sweep_seconds if whole else min(SWEEP_RETRY_SECONDS, self._settings.sweep_seconds)
 
     async def _sweep(self, seats: list[Seat[Connection]]) -> bool:

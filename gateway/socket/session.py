@@ -9,20 +9,25 @@ from typing import Any, NamedTuple
 
 from backplane.settings import Settings
 from gateway.socket.delivery import Delivery, Look, ReadPage
+from gateway.socket.replacement import Claim, instance_of
+from gateway.socket.wants import Wants
 from gateway.tokens import Identity
 from schemas.client_frames import (
     BadFrame,
     ChangeFrame,
     ClientInfo,
     Connect,
+    LiveFrame,
     Pong,
     Refresh,
     SendMessage,
     Sync,
+    Typing,
     decode_frame,
 )
 from schemas.entities import rfc3339
 from schemas.errors import CLOSES, UNSUPPORTED_DATA, CloseRow, ErrorBody, error
+from schemas.ids import ConversationId
 from schemas.server_frames import Ping, Reply, TokenExpiring, encode_frame
 
 MAX_UNANSWERED = 64
@@ -33,7 +38,10 @@ EXPIRY_NOTICE_SECONDS = 60.0
 GRACE_SECONDS = 2.0
 """How long a goodbye may take before the socket is aborted."""
 
-Request = SendMessage | ChangeFrame | Sync | Refresh
+MAX_LIVE = 32
+"""Requests about ephemera that may be under way beside those: they never keep a message from being read."""
+
+Request = SendMessage | ChangeFrame | Sync | Refresh | LiveFrame
 
 
 class Goodbye(NamedTuple):
@@ -60,21 +68,26 @@ class Session:
         client: ClientInfo,
         settings: Settings,
         *,
+        connection_id: str,
         now: float,
         now_ms: int,
         jitter: Callable[[], float],
     ) -> None:
-        self.identity, self.client = identity, client
+        self.connection_id, self.identity, self.client = connection_id, identity, client
+        self.instance = instance_of(client)
+        self.claim = Claim(self.instance, connection_id)
         # Half by us and the rest by the clients: also those spread that do not draw a wait themselves.
         spread_ms = int(settings.resync_spread_ms * (1 + jitter()) / 2)
         self.delivery = Delivery(buffer_bytes=settings.send_buffer_bytes, spread_ms=spread_ms)
         self.resync_wait_ms = spread_ms
         self.goodbye: Goodbye | None = None
         self.unanswered = 0
+        self.wants = Wants()
+        self._live = 0
         self._abort_at = float("inf")
         self._heartbeat_seconds, self._slow_seconds = settings.heartbeat_seconds, settings.slow_consumer_seconds
         self._buffer_bytes = settings.send_buffer_bytes
-        self._heard_at = now
+        self._heard_at = self.active_at = now
         self._ping_at = now + jitter() * settings.heartbeat_seconds
         self._writing_since: float | None = None
         self._bad_frames, self._bad_since = 0, now
@@ -101,19 +114,39 @@ class Session:
         except BadFrame as failure:
             self._bad(failure, now)
             return None
+        if not isinstance(frame, Pong):
+            self.active_at = now
         match frame:
             case Connect():
                 self.dismiss(Goodbye(CLOSES["bad_request"], "`connect` comes once"), now)
             case Pong():
                 pass
             case _:
-                self.unanswered += 1
+                if not isinstance(frame, LiveFrame):
+                    self.unanswered += 1
                 return frame
         return None
 
+    def admits(self, request: LiveFrame, now: float) -> bool:
+        """Whether to serve a request about ephemera, which then wants its `answer`; else it is dealt with."""
+        typing = isinstance(request, Typing)
+        if self._live >= MAX_LIVE:
+            if not typing:
+                self.delivery.put(encode_frame(Reply(False, request.id, error=error("rate_limited"))))
+            return False
+        if typing and not self.wants.typing.allows(ConversationId(request.conversation_id), request.state, now):
+            return False
+        self._live += 1
+        return True
+
     def answer(self, request: Request, result: Any = None, *, error: ErrorBody | None = None) -> None:
-        """Answer a request that `receive` returned."""
-        self.unanswered -= 1
+        """Answer a request that `receive` returned; typing that is taken has no answer."""
+        if not isinstance(request, LiveFrame):
+            self.unanswered -= 1
+        else:
+            self._live -= 1
+            if isinstance(request, Typing) and error is None:
+                return
         self.delivery.put(encode_frame(Reply(error is None, request.id, result, error)))
 
     def refreshed(self, identity: Identity, now: float, now_ms: int) -> ErrorBody | None:
@@ -135,6 +168,19 @@ class Session:
         self.identity = identity
         self._expires_at = now + (identity.expires_ms - now_ms) / 1000
         self._notify_at = self._expires_at - EXPIRY_NOTICE_SECONDS
+
+    # Ephemera
+
+    def offer(self, frame: bytes, sending_bytes: int) -> bool:
+        """Queue a frame that may be lost, or drop it: there is no room for it if an event may need that. Tells which.
+
+        `sending_bytes`: what the socket has taken and not sent yet.
+        """
+        room = self.delivery.waiting_bytes + sending_bytes <= self._buffer_bytes // 2
+        if self.goodbye is not None or not self.delivery.live or not room:
+            return False
+        self.delivery.put(frame)
+        return True
 
     # The clock
 

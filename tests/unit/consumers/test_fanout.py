@@ -3,10 +3,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 
 from backplane.errors import Transient
+from backplane.grants import Membership, Pair
 from backplane.logs import Delivery
 from backplane.store.conversations import StoredMember
 from backplane.streams import Entry
@@ -63,6 +65,11 @@ class Around:
         self.calls.append(("unskip", shard))
         self.set_aside.discard(shard)
 
+    async def change(self, memberships: Sequence[Membership]) -> None:
+        if any(self.away(NAMES.shard_of(membership.pair.user)) for membership in memberships):
+            raise Transient("away")
+        self.calls.append(("change", tuple(memberships)))
+
     async def members(self, ids: Sequence[ConversationId]) -> dict[ConversationId, list[StoredMember]]:
         self.reads += 1
         return {
@@ -83,11 +90,13 @@ class Around:
         pass
 
     def fanout(self, skip_seconds: float = 0.0) -> Fanout:
-        return Fanout(NAMES, 0, self, logs=self, conversations=self, skip_seconds=skip_seconds)
+        return Fanout(NAMES, 0, self, logs=self, grants=self, conversations=self, skip_seconds=skip_seconds)
 
 
-def work(number: int, name: EventName = "message.created", *, to: tuple[UserId, ...] = ()) -> Work[Fact]:
-    header = EventHeader(name, f"e{number}", ROOM, number, 0, to=to)
+def work(
+    number: int, name: EventName = "message.created", *, to: tuple[UserId, ...] = (), about: UserId | None = None
+) -> Work[Fact]:
+    header = EventHeader(name, f"e{number}", ROOM, number, 0, to=to, about=about)
     fields = {HEADER_FIELD: encode_header(header), BODY_FIELD: b"body"}
     return Work(Entry(StreamId(number, 0), fields), Fact(header, b"body"))
 
@@ -165,6 +174,42 @@ async def test_before_an_event_is_buried_its_recipients_resync() -> None:
     around.calls.clear()
     await fanout.give_up(known.entry, None)
     assert around.calls == [("renew", tuple(range(NAMES.shards)))]
+
+
+def about(number: int, name: str, user: UserId) -> Work[Fact]:
+    """An event about a member."""
+    return work(number, cast("EventName", name), about=user)
+
+
+async def test_a_removal_closes_the_grant_before_anybody_hears_of_it() -> None:
+    """C19"""
+    around = Around(people=dict.fromkeys(USERS, ((1, None),)))
+    await around.fanout().handle("era", [about(5, "member.left", USERS[0])])
+    shard = NAMES.shard_of(USERS[0])
+    mine = [call for call in around.calls if call == ("append", shard) or call[0] == "change"]
+    assert mine == [("change", (Membership(Pair(USERS[0], ROOM), 5, allowed=False),)), ("append", shard)]
+
+
+async def test_other_events_change_no_grant() -> None:
+    around = Around(people=dict.fromkeys(USERS, ((1, None),)))
+    await around.fanout().handle("era", [work(1), about(2, "member.joined", USERS[0]), work(3, "conversation.created")])
+    assert not [call for call in around.calls if call[0] == "change"]
+
+
+async def test_an_event_is_not_told_while_its_grant_can_not_be_closed() -> None:
+    """C19"""
+    around = Around(people={USERS[0]: ((1, None),)}, away=lambda _: True, alive=False)
+    with pytest.raises(Transient):
+        await around.fanout(skip_seconds=60).handle("era", [about(5, "member.left", USERS[0])])
+    assert around.logs == {}
+
+
+async def test_a_removal_that_is_buried_closes_the_grant_all_the_same() -> None:
+    """C19"""
+    around = Around(people=dict.fromkeys(USERS, ((1, None),)))
+    removal = about(5, "member.left", USERS[0])
+    await around.fanout().give_up(removal.entry, removal.item)
+    assert around.calls[0] == ("change", (Membership(Pair(USERS[0], ROOM), 5, allowed=False),))
 
 
 @pytest.mark.parametrize("fields", [{}, {HEADER_FIELD: b"{}"}, {HEADER_FIELD: encode_header(work(1).item.header)}])

@@ -58,6 +58,7 @@ def test_bounds_and_requirements_reach_the_document(document: dict) -> None:
 
 
 def test_every_path_is_in_the_protocol() -> None:
+    documented = re.sub(r"\{\w+\}", "{id}", PROTOCOL)
     for row in OPERATIONS:
         path = re.sub(r"\{\w+\}", "{id}", row.path)
-        assert f"{row.method} {path}" in PROTOCOL or path in PROTOCOL, f"{row.method} {path}"
+        assert path in documented, f"{row.method} {path}"

@@ -13,17 +13,25 @@ from starlette.routing import WebSocketRoute
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from backplane import grants
 from backplane.doorbells import Doorbells
+from backplane.errors import Permanent
+from backplane.grants import Membership, Pair
 from backplane.logs import Delivery, Logs
 from backplane.redis import Redis
 from backplane.settings import Settings
+from backplane.store.mongo import Store
 from backplane.streams import Intents
+from gateway.app import make_ephemera
 from gateway.intake import Intake
 from gateway.load import Load
+from gateway.socket.ephemera import Ephemera
 from gateway.socket.hub import Hub
 from gateway.socket.transport import uvicorn_options
 from gateway.tokens import Tokens
-from schemas.ids import Position, SessionId, StreamId, UserId
+from schemas.ids import ConversationId, Position, SessionId, StreamId, UserId
+from schemas.names import MEMBERS
+from tests.integration.store.shapes import a_conversation, a_member
 from tests.services import free_port
 
 SUBPROTOCOL = "headrace.v1"
@@ -83,8 +91,19 @@ class Client:
 class Rig:
     """The parts, and what a consumer would do to them."""
 
-    def __init__(self, settings: Settings, redis: Redis, hub: Hub, tokens: Tokens, server: uvicorn.Server) -> None:
-        self.settings, self.redis, self.hub, self.tokens = settings, redis, hub, tokens
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        redis: Redis,
+        store: Store,
+        hub: Hub,
+        ephemera: Ephemera,
+        tokens: Tokens,
+        server: uvicorn.Server,
+    ) -> None:
+        self.settings, self.redis, self.store, self.tokens = settings, redis, store, tokens
+        self.hub, self.ephemera = hub, ephemera
         self.port = server.config.port
         self.url = f"ws://127.0.0.1:{self.port}/ws"
         self._server = server
@@ -107,6 +126,29 @@ class Rig:
         fields = {"resume": resume} if resume else {}
         await dialled.say("connect", token=self.token(user), client=client, **fields)
         return dialled, await dialled.hear("connected")
+
+    async def room(self, *users: str) -> ConversationId:
+        """A conversation in the store; what is asked of it needs a real database."""
+        room = str(uuid.uuid4())
+        await self.store.conversations.create(a_conversation(room), [a_member(room, user) for user in users])
+        return ConversationId(room)
+
+    async def remove(self, user: str, room: ConversationId, rev: int = 5, *, rung: bool = True) -> None:
+        """What persist and fanout do when somebody leaves; `rung=False`: their doorbell gets lost."""
+        change = {"$set": {"rev": rev, "spans": [[1, rev]]}}
+        await self.store.database[MEMBERS].update_one({"conversation_id": room, "user_id": user}, change)
+        await grants.Grants(self.redis).change([Membership(Pair(UserId(user), room), rev, allowed=False)])
+        left = b'"event":"member.left","event_id":"e","ts":"t","data":{"conversation_id":"%s","members":[{"user_id":"%s"}]}}'
+        if rung:
+            await self.append_body(user, left % (room.encode(), user.encode()))
+
+    async def listeners(self, channel: str) -> int:
+        return (await self.redis.command("PUBSUB", "SHARDNUMSUB", channel))[1]
+
+    async def append_body(self, user: str, body: bytes) -> None:
+        self._event += 1
+        delivery = Delivery(StreamId(1, self._event), body, [UserId(user)])
+        await self.logs.append(0, "era", self.settings.names.shard_of(UserId(user)), [delivery])
 
     async def append(self, user: str, count: int = 1, *, size: int = 0) -> None:
         """What fanout does for `count` events of one user."""
@@ -162,16 +204,23 @@ async def serving(settings: Settings, **hub_options) -> AsyncIterator[Rig]:
     """Start everything, as the composition root does."""
     tokens = Tokens(settings)
     redis = await Redis.open(settings)
+    store = await Store.open(settings)  # connects when it is asked
     names = settings.names
     for partition in range(names.partitions):
         for stream, group in ((names.intents(partition), "persist"), (names.events(partition), "fanout")):
-            await redis.command("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+            with contextlib.suppress(Permanent):  # there already: another gateway of the same deployment
+                await redis.command("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
     load = Load(settings, redis, poll_seconds=0.1)
     await load.start()
     logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
     intents = Intents(redis, limit=settings.intents_in_flight)
     intake = Intake(names, intents, load, limit=settings.intents_in_flight)
-    hub = Hub(settings, logs, intake, tokens, **hub_options)
+    ephemera = make_ephemera(settings, redis, store, load)
+    heard = Doorbells(redis, ephemera.on_ring, ephemera.on_lost)
+    ephemera.attach(heard)
+    await heard.start()
+    await ephemera.start()
+    hub = Hub(settings, logs, intake, tokens, ephemera, **hub_options)
     doorbells = Doorbells(redis, hub.on_ring, hub.on_lost)
     hub.attach(doorbells)
     await doorbells.start()
@@ -185,7 +234,7 @@ async def serving(settings: Settings, **hub_options) -> AsyncIterator[Rig]:
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     await until(lambda: server.started)
-    rig = Rig(settings, redis, hub, tokens, server)
+    rig = Rig(settings, redis=redis, store=store, hub=hub, ephemera=ephemera, tokens=tokens, server=server)
     try:
         yield rig
     finally:
@@ -194,5 +243,8 @@ async def serving(settings: Settings, **hub_options) -> AsyncIterator[Rig]:
         server.should_exit = True
         await task
         await doorbells.close()
+        await ephemera.close()
+        await heard.close()
         await load.close()
+        await store.close()
         await redis.close()

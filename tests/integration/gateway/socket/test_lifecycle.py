@@ -79,6 +79,7 @@ async def test_the_answer_to_connect_tells_what_a_client_needs(rig: Rig):
     assert (hello["id"], hello["session_id"], hello["heartbeat_interval_ms"]) == (3, "s1", 25_000)
     assert hello["limits"] == {
         "frame_bytes": 65536, "text_length": 10_000, "log_entries": 10_000, "resume_entries": 5000,
+        "watched_conversations": 20, "presence_subscriptions": 500,
     }  # fmt: skip
     assert hello["token_expires_at"] > hello["server_time"]
 

@@ -66,9 +66,8 @@ async def test_a_position_ahead_of_the_log_renews_the_epoch_at_most_once_a_minut
     old = epoch - 120_000_000
     log, key = rig.settings.names.log(UserId("ann")), rig.settings.names.epoch(UserId("ann"))
     era = (await rig.redis.command("GET", key)).split()[1]
-    await rig.redis.command("DEL", log)
-    await rig.redis.command("XADD", log, f"{old}-0", "b", "")
-    await rig.redis.command("SET", key, b"%d %s" % (old, era))
+    made = [("DEL", log), ("XADD", log, f"{old}-0", "b", ""), ("SET", key, b"%d %s" % (old, era))]
+    await rig.redis.all([("MULTI",), *made, ("EXEC",)])  # at once: the first connection may look at its log meanwhile
 
     client, first = await rig.connected("ann", resume=f"{old}-9")
     renewed = Position.parse(first["position"])

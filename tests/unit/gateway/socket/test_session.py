@@ -9,12 +9,13 @@ from gateway.socket.delivery import Look, ReadPage
 from gateway.socket.session import (
     GRACE_SECONDS,
     MAX_BAD_FRAMES,
+    MAX_LIVE,
     MAX_UNANSWERED,
     Goodbye,
     Session,
 )
 from gateway.tokens import Identity
-from schemas.client_frames import ClientInfo, Refresh, SendMessage, Sync
+from schemas.client_frames import ClientInfo, LiveFrame, Refresh, SendMessage, Sync
 from schemas.errors import CLOSES, error
 from schemas.ids import Position, SessionId, UserId
 
@@ -34,6 +35,7 @@ def session(expires_in: float = 600, **settings) -> Session:
         identity(expires_in=expires_in),
         ClientInfo(),
         load_settings({}, environment="development", heartbeat_seconds=25, slow_consumer_seconds=30, **settings),
+        connection_id="c",
         now=0.0,
         now_ms=NOW_MS,
         jitter=lambda: 0.5,
@@ -76,6 +78,83 @@ def test_sync_and_refresh_are_requests_and_pong_is_none():
     assert isinstance(live.receive('{"type":"refresh","token":"t"}', 1.0), Refresh)
     assert live.receive('{"type":"pong"}', 1.0) is None
     assert live.unanswered == 2
+
+
+def live_request(live: Session, type_: str, now: float = 1.0, **fields) -> LiveFrame:
+    frame = {"type": type_, "conversation_id": CONVERSATION} | fields
+    request = live.receive(msgspec.json.encode(frame).decode(), now)
+    assert isinstance(request, LiveFrame)
+    return request
+
+
+def test_typing_that_is_taken_has_no_answer_and_one_that_is_refused_has():
+    live = session()
+    typing = live_request(live, "typing", state="start", id=5)
+    assert live.admits(typing, 1.0)
+    live.answer(typing)
+    assert said(live) == []
+    stop = live_request(live, "typing", state="stop", id=6)
+    assert live.admits(stop, 1.1)
+    live.answer(stop, error=error("not_member"))
+    [reply] = said(live)
+    assert (reply["id"], reply["error"]["code"]) == (6, "not_member")
+
+
+def test_a_watch_is_answered():
+    live = session()
+    watch = live_request(live, "watch", id=5)
+    assert live.admits(watch, 1.0)
+    live.answer(watch)
+    assert said(live) == [{"type": "reply", "ok": True, "id": 5}]
+
+
+def test_a_start_too_soon_after_another_is_dropped_in_silence():
+    live = session()
+    assert live.admits(live_request(live, "typing", state="start"), 1.0)
+    assert not live.admits(live_request(live, "typing", state="start", id=9), 1.5)
+    assert said(live) == []
+
+
+def test_requests_about_ephemera_are_bounded_and_never_keep_a_message_from_being_read():
+    live = session()
+    for _ in range(MAX_LIVE):
+        assert live.admits(live_request(live, "watch"), 1.0)
+    assert not live.admits(live_request(live, "typing", state="start", id=8), 1.0)
+    assert said(live) == []
+    assert not live.admits(live_request(live, "watch", id=9), 1.0)
+    [reply] = said(live)
+    assert (reply["id"], reply["error"]["code"], reply["error"]["temporary"]) == (9, "rate_limited", True)
+    assert not live.full
+    assert live.unanswered == 0
+    live.answer(live_request(live, "watch"))
+    assert live.admits(live_request(live, "watch"), 1.0)
+
+
+def test_what_may_be_lost_is_dropped_where_an_event_may_need_the_room():
+    """It may take half of the buffer, and only of a connection that has every event."""
+    live = session(send_buffer_bytes=1024)
+    assert live.offer(b"x" * 500, 0)
+    assert not live.offer(b"x", 13)
+    assert live.offer(b"x" * 12, 0)
+    assert live.offer(b"x", 0)
+    assert not live.offer(b"x", 0)
+    assert len(said_bytes(live)) == 3
+
+
+def test_what_may_be_lost_is_dropped_while_events_are_fetched_and_after_a_goodbye():
+    live = session()
+    live.delivery.ring(Position(100, 2), b"{}")
+    assert not live.offer(b"x", 0)
+    live = session()
+    live.dismiss(Goodbye(CLOSES["draining"]), 1.0)
+    assert not live.offer(b"x", 0)
+
+
+def said_bytes(session: Session) -> list[bytes]:
+    out = []
+    while isinstance(step := session.next(), bytes):
+        out.append(step)
+    return out
 
 
 def test_a_second_connect_ends_the_connection():
