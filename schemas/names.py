@@ -22,6 +22,9 @@ MEMBERS = "members"
 MESSAGES = "messages"
 ATTACHMENTS = "attachments"
 AUDIT = "audit"
+WEBHOOKS = "webhooks"
+DELIVERIES = "webhook_deliveries"
+BOT_TOKENS = "bot_tokens"
 LAYOUT = "layout"
 
 

@@ -14,12 +14,15 @@ from pymongo.errors import DuplicateKeyError
 
 from backplane.settings import Settings
 from backplane.store import indexes
+from backplane.store.bots import BotTokens
 from backplane.store.conversations import Conversations
+from backplane.store.deliveries import Deliveries
 from backplane.store.documents import Database, Document, from_document, to_document
 from backplane.store.failures import reading, writing
 from backplane.store.messages import Messages
 from backplane.store.sessions import Sessions
 from backplane.store.users import Users
+from backplane.store.webhooks import Webhooks
 from schemas.names import LAYOUT, Names
 
 SCHEMA_VERSION: Final = 1
@@ -56,6 +59,9 @@ class Store:
         self.sessions = Sessions(database)
         self.conversations = Conversations(database)
         self.messages = Messages(database)
+        self.bot_tokens = BotTokens(database)
+        self.webhooks = Webhooks(database)
+        self.deliveries = Deliveries(database)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
