@@ -145,6 +145,7 @@ class Settings(BaseSettings):
     webhooks_queue_entries: int = Field(
         1000, description="Deliveries that wait for one webhook in one partition; more are dropped.", ge=1
     )
+    bots_per_owner: int = Field(20, description="Bots that one person may have, disabled ones too.", ge=1)
     webhooks_per_owner: int = Field(20, description="Webhooks that one person or bot may have.", ge=1)
 
     metrics_port: int = Field(

@@ -33,7 +33,12 @@ class StoredUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 def as_user(stored: StoredUser) -> User:
     """What others see of a person: no email, no hash."""
-    return User(user_id=stored.user_id, username=stored.username, display_name=stored.display_name)
+    return User(
+        user_id=stored.user_id,
+        username=stored.username,
+        display_name=stored.display_name,
+        bot=True if stored.bot else msgspec.UNSET,
+    )
 
 
 class Users:

@@ -10,6 +10,8 @@
     conversations  list, get, create
     messages       send, get, page
     sync           the whole state, bounded and paged
+    bots           bots of one's own and their tokens; signing in as one
+    webhooks       webhooks of one's own
     events         the user's log by long poll
     openapi        the document made from the table
 

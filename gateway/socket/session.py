@@ -96,6 +96,8 @@ class Session:
                 self.dismiss(Goodbye(CLOSES["bad_request"], "`connect` comes once"), now)
             case Pong():
                 pass
+            case SendMessage() if refusal := self.identity.lacks("messages:write"):
+                self.delivery.put(encode_frame(Reply(False, frame.id, error=error("forbidden", refusal))))
             case SendMessage() | Sync() | Refresh():
                 self.unanswered += 1
                 return frame

@@ -78,6 +78,15 @@ def test_sync_and_refresh_are_requests_and_pong_is_none():
     assert live.unanswered == 2
 
 
+def test_a_bot_that_may_not_write_is_told_so_and_nothing_is_sent():
+    live = session()
+    live.identity = live.identity._replace(scopes=frozenset({"messages:read"}))
+    assert live.receive(SEND[:-1] + ',"id":3}', 1.0) is None
+    [reply] = said(live)
+    assert (reply["id"], reply["error"]["code"]) == (3, "forbidden")
+    assert live.unanswered == 0
+
+
 def test_a_second_connect_ends_the_connection():
     live = session()
     live.receive('{"type":"connect","token":"t"}', 1.0)
