@@ -66,10 +66,10 @@ class Deliveries:
             )
         return [from_document(document, StoredDelivery) for document in found]
 
-    async def waiting(self, webhook_id: str, partition: int) -> int:
-        """How many wait for a webhook in a partition."""
+    async def waiting(self, webhook_id: str, partition: int | None = None) -> int:
+        """How many wait for a webhook, in one partition or in all."""
         with reading():
-            return await self._deliveries.count_documents(_line(webhook_id, partition))
+            return await self._deliveries.count_documents(_those(webhook_id, partition))
 
     async def webhooks(self, partition: int) -> list[str]:
         """The webhooks for which something waits in a partition."""
@@ -83,9 +83,12 @@ class Deliveries:
 
     async def clear(self, webhook_id: str, partition: int | None = None) -> int:
         """Take out all of a webhook, in one partition or in all; returns how many."""
-        which: Document = {"webhook_id": webhook_id} if partition is None else _line(webhook_id, partition)
         with writing():
-            return (await self._deliveries.delete_many(which)).deleted_count
+            return (await self._deliveries.delete_many(_those(webhook_id, partition))).deleted_count
+
+
+def _those(webhook_id: str, partition: int | None) -> Document:
+    return {"webhook_id": webhook_id} if partition is None else _line(webhook_id, partition)
 
 
 def _line(webhook_id: str, partition: int) -> Document:
