@@ -132,7 +132,7 @@ class Outgoing:
                 raise Unreached(f"no answer within {self._total_seconds:g} s") from None
             except BadTarget as failure:
                 raise Unreached(str(failure)) from None
-            except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as failure:
+            except Exception as failure:  # noqa: BLE001 - whatever the library makes of a stranger's bytes, it is no answer
                 raise Unreached(f"{type(failure).__name__}: {failure}"[:300]) from None
 
     async def _exchange(self, target: Target, body: bytes, headers: Mapping[str, str]) -> int:
