@@ -19,7 +19,7 @@ SKEW_MS: Final = 60_000
 
 def recipients(header: EventHeader, audience: Audience | None, names: Names) -> Collection[UserId]:
     """Who gets an event, by the rule of the user logs (hole B9): a webhook never gets what its owner would not."""
-    if header.to is not None:
+    if header.to:
         return (header.to,)
     if audience is None:
         return ()

@@ -107,7 +107,7 @@ class WebhookStage:
 
     async def _learn(self, headers: Sequence[EventHeader]) -> dict[ConversationId, Audience]:
         """The audiences of these events; loads what is not known. To know of later comings and goings does no harm (hole B9)."""
-        wanted = {header.conversation_id for header in headers if header.to is None}
+        wanted = {header.conversation_id for header in headers if not header.to}
         known = {key: audience for key in wanted if (audience := self._audiences.get(key)) is not None}
         if missing := sorted(wanted - known.keys()):
             found = await self._conversations.members(missing)
