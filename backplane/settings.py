@@ -137,6 +137,29 @@ class Settings(BaseSettings):
     shard_skip_seconds: float = Field(30.0, description="A user shard away this long is set aside.", gt=0)
     mongodb_timeout_seconds: float = Field(5.0, description="Limit of one MongoDB operation.", gt=0)
 
+    webhooks_allow_private: bool = Field(
+        False, description="Webhooks may lead into private networks. Only in development."
+    )
+    webhooks_retry_seconds: float = Field(
+        5.0,
+        description="Longest first wait after a webhook delivery failed; doubles up to 300 s, with full jitter.",
+        gt=0,
+    )
+    webhooks_give_up_seconds: float = Field(
+        900.0, description="A webhook delivery that fails this long after its event is given up.", gt=0
+    )
+    webhooks_disable_seconds: float = Field(
+        86400.0, description="A webhook without any success this long after its first failure is disabled.", gt=0
+    )
+    webhooks_disable_failures: int = Field(
+        2000, description="A webhook is disabled after this many failed attempts in a row.", ge=1
+    )
+    webhooks_queue_entries: int = Field(
+        1000, description="Deliveries that wait for one webhook in one partition; more are dropped.", ge=1
+    )
+    bots_per_owner: int = Field(20, description="Bots that one person may have, disabled ones too.", ge=1)
+    webhooks_per_owner: int = Field(20, description="Webhooks that one person or bot may have.", ge=1)
+
     metrics_port: int = Field(
         0, description="Port of a consumer's health and metrics; 0 switches it off.", ge=0, le=65535
     )
@@ -188,6 +211,8 @@ class Settings(BaseSettings):
             faults.append(
                 "HEADRACE_MONGODB_URL must begin with mongodb:// (e.g. mongodb://127.0.0.1:27017/?replicaSet=rs0)"
             )
+        if self.webhooks_allow_private and not self.development:
+            faults.append("HEADRACE_WEBHOOKS_ALLOW_PRIVATE is for development only (e.g. false)")
         if not self.development:
             if self.signing_key is None:
                 faults.append(

@@ -118,6 +118,14 @@ class Settled:
     events: Sequence[Event] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """How many entries a trim cut, and how many of them an optional stage had not acknowledged: lost to it."""
+
+    entries: int
+    lost: Mapping[str, int]
+
+
 class Partition:
     """One partition as the owner of one stage sees it, under one token. A new tenure is a new object."""
 
@@ -212,15 +220,19 @@ class Partition:
         found = await self._redis.all(asked)
         return [entry_id for entry_id, entries in zip(entry_ids, found, strict=True) if not entries]
 
-    async def trim(self, *, max_age_seconds: float, max_entries: int) -> int:
-        """Cut this stage's stream to its window, never what a required group has not acknowledged; returns how many went (B14).
+    async def trim(self, *, max_age_seconds: float, max_entries: int, stages: Sequence[Stage] | None = None) -> Trimmed:
+        """Cut this stage's stream to its window, never what a required group has not acknowledged (hole B14).
 
-        Also cuts `dead` to 100 000 entries.
+        Nor what an optional one has not, while it is within its `max_lag`. Also cuts `dead` to 100 000 entries.
+        `stages`: who reads the stream; the table's if not given.
         """
-        required = [stage.name for stage in groups_of(self.stage.stream) if stage.required]
+        stages = groups_of(self.stage.stream) if stages is None else stages
         keys = [self._stream, self._token_key, self.names.dead(self.partition)]
-        args = [self.token, round(max_age_seconds * 1000), max_entries, DEAD_ENTRIES, *required]
-        return await self._redis.call("trim", keys, args)
+        args: list[Word] = [self.token, round(max_age_seconds * 1000), max_entries, DEAD_ENTRIES]
+        for stage in stages:
+            args += [stage.name, -1 if stage.required else stage.max_lag or 0]
+        went, *lost = await self._redis.call("cut", keys, args)
+        return Trimmed(went, {stage.name: count for stage, count in zip(stages, lost, strict=False) if count})
 
     async def _take(self, count: int, start: str) -> tuple[Fetched, bytes]:
         tag = self.names.partition_tag(self.partition)

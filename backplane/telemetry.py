@@ -33,6 +33,17 @@ duplicates = Counter("headrace_duplicates_total", "Intents found already applied
 fenced = Counter("headrace_fenced_writes_total", "Calls refused because somebody else owns the partition.", ["stage"])
 dead_letters = Counter("headrace_dead_letters_total", "Entries moved to the dead stream.", ["stage"])
 lost_trimmed = Counter("headrace_lost_trimmed_total", "Pending entries that were trimmed away: lost work.", ["stage"])
+cut = Counter(
+    "headrace_cut_entries_total",
+    "Entries cut before an optional stage, more than its max_lag behind, had them.",
+    ["stage"],
+)
+webhook_deliveries = Counter(
+    "headrace_webhook_deliveries_total",
+    "Webhook deliveries: parked; then delivered, retried (an attempt that failed), failed (given up) or dropped.",
+    ["outcome"],
+)
+webhooks_disabled = Counter("headrace_webhooks_disabled_total", "Webhooks disabled by the server, by why.", ["reason"])
 owned = Gauge("headrace_partitions_owned", "Partitions that this worker owns.", ["stage"])
 batches = Histogram(
     "headrace_batch_entries", "Entries handled at once.", ["stage"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)

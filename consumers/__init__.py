@@ -3,8 +3,8 @@
 Read in this order::
 
     __main__ ─▶ process ─▶ worker ─▶ tenure + runner ─▶ stages ─┬▶ persist ─▶ decide     intents ─▶ MongoDB, events
-                             │             │                    └▶ fanout ─▶ recipients  events  ─▶ user logs
-                             └▶ sharing    └▶ lanes, pace
+                             │             │                    ├▶ fanout ─▶ recipients  events  ─▶ user logs
+                             └▶ sharing    └▶ lanes, pace        └▶ webhooks/            events  ─▶ other people's servers
 
     __main__    `python -m consumers --stages persist,fanout`
     process     the composition root: opens what is outside, runs one worker a stage, stops them
@@ -21,6 +21,7 @@ Read in this order::
     ledger      the counters and members of the conversations touched in a tenure
     fanout      events: append to every recipient's log, shard by shard
     recipients  who gets an event: a function of the event
+    webhooks/   events: park what webhooks want, and send it
     cache       a bounded map that forgets what was used least recently
 
 A stage never acknowledges: the runner does, after the stage has answered for every entry.

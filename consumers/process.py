@@ -16,6 +16,7 @@ from backplane.grants import Grants
 from backplane.layout import check_layout
 from backplane.leases import Leases
 from backplane.logs import Logs
+from backplane.outgoing import Outgoing
 from backplane.redis import Redis
 from backplane.settings import Settings
 from backplane.store.mongo import Store
@@ -27,6 +28,11 @@ from consumers.persist import Persist
 from consumers.runner import Runner
 from consumers.stores import Stores
 from consumers.tenure import Tenure
+from consumers.webhooks.delivering import Delivering
+from consumers.webhooks.directory import Directory
+from consumers.webhooks.policy import Limits
+from consumers.webhooks.sender import Sender
+from consumers.webhooks.stage import WebhookStage
 from consumers.worker import STALLED_SECONDS, Runs, Worker
 from schemas.stages import STAGES, StageName
 
@@ -62,6 +68,7 @@ def make_worker(
 ) -> Worker:
     """One stage's worker, with an id of its own."""
     worker_id = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    directory = Directory(store.webhooks)
     leases = Leases(redis, STAGES[stage], worker_id, lease_ms=int(settings.lease_seconds * 1000))
 
     def build(tenure: Tenure) -> tuple[Partition, Runs]:
@@ -71,6 +78,8 @@ def make_worker(
                 return partition, Runner(partition, tenure, _persist(settings, redis, store, tenure), settings)
             case "fanout":
                 return partition, Runner(partition, tenure, _fanout(settings, redis, store, tenure), settings)
+            case "webhooks":
+                return partition, _webhooks(settings, store, directory, partition, tenure)
 
     return Worker(stage, worker_id, leases, settings, build, stalled_seconds=stalled_seconds)
 
@@ -107,6 +116,30 @@ def _fanout(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> F
 
 def _logs(settings: Settings, redis: Redis) -> Logs:
     return Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
+
+
+def _webhooks(
+    settings: Settings, store: Store, directory: Directory, partition: Partition, tenure: Tenure
+) -> Delivering:
+    sender = Sender(
+        tenure.partition,
+        tenure,
+        hooks=store.webhooks,
+        parked=store.deliveries,
+        outgoing=Outgoing.make(allow_private=settings.webhooks_allow_private),
+        limits=Limits.of(settings),
+    )
+    stage = WebhookStage(
+        settings.names,
+        tenure.partition,
+        directory=directory,
+        webhooks=store.webhooks,
+        deliveries=store.deliveries,
+        conversations=store.conversations,
+        sender=sender,
+        queue_entries=settings.webhooks_queue_entries,
+    )
+    return Delivering(partition, tenure, stage, settings, sender)
 
 
 async def _check(redis: Redis, store: Store, settings: Settings, stop: asyncio.Event) -> None:

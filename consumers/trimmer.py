@@ -2,9 +2,10 @@
 
 import structlog
 
+from backplane import telemetry
 from backplane.errors import Fenced, Transient
 from backplane.settings import Settings
-from backplane.streams import Partition
+from backplane.streams import Partition, Trimmed
 from consumers.tenure import Tenure
 
 log = structlog.get_logger(__name__)
@@ -17,10 +18,24 @@ async def keep_trimmed(partition: Partition, tenure: Tenure, settings: Settings)
         if not tenure.alive:
             return
         try:
-            await partition.trim(
+            trimmed = await partition.trim(
                 max_age_seconds=settings.stream_max_age_seconds, max_entries=settings.stream_max_entries
             )
         except Fenced:
             return
         except Transient as failure:
             log.warning("not trimmed this time", partition=partition.partition, error=str(failure))
+        else:
+            alarm(partition.partition, trimmed)
+
+
+def alarm(partition: int, trimmed: Trimmed) -> None:
+    """Say what was cut from under an optional stage: it was more than its `max_lag` behind, or does not run."""
+    for stage, entries in trimmed.lost.items():
+        telemetry.cut.labels(stage).inc(entries)
+        log.error(
+            "a stage was too far behind: entries that it had not handled are cut",
+            stage=stage,
+            partition=partition,
+            entries=entries,
+        )

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import NamedTuple
 
 import jwt
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from backplane.settings import PREFIX, Settings, SettingsError
 from schemas.ids import SessionId, UserId
+from schemas.scopes import SCOPES, Needs, Scope, missing
 
 LEEWAY_SECONDS = 30
 MAX_TOKEN = 4096
@@ -31,11 +33,19 @@ _log = structlog.get_logger(__name__)
 
 
 class Identity(NamedTuple):
-    """Who a valid token speaks for, and until when (ms since 1970). Only verification makes one."""
+    """Who a valid token speaks for, and until when (ms since 1970). Only verification makes one.
+
+    `scopes` is None for a person, who may do everything that a person may; a bot may do what its token is good for.
+    """
 
     user_id: UserId
     session_id: SessionId
     expires_ms: int
+    scopes: frozenset[Scope] | None = None
+
+    def lacks(self, needs: Needs) -> str | None:
+        """The sentence that refuses an operation with these needs; None if the token will do."""
+        return missing(self.scopes, needs)
 
 
 class BadToken(Exception):
@@ -67,6 +77,7 @@ class _Claims(msgspec.Struct, frozen=True):
     sub: UserId
     sid: SessionId
     exp: int
+    scope: str | None = None
 
 
 class Tokens:
@@ -88,8 +99,10 @@ class Tokens:
         self._kid = self.jwks.keys[0].kid
         self._verified: OrderedDict[str, Identity] = OrderedDict()
 
-    def issue(self, user_id: UserId, session_id: SessionId, *, now_ms: int) -> str:
-        """A token for one session."""
+    def issue(
+        self, user_id: UserId, session_id: SessionId, *, now_ms: int, scopes: Collection[Scope] | None = None
+    ) -> str:
+        """A token for one session; for a bot's with its scopes, joined by spaces (RFC 9068, 2.2.3)."""
         now = now_ms // 1000
         claims = {
             "iss": self._issuer,
@@ -100,6 +113,7 @@ class Tokens:
             "nbf": now,
             "exp": now + self._life_seconds,
             "jti": secrets.token_urlsafe(12),
+            **({} if scopes is None else {"scope": " ".join(sorted(scopes))}),
         }
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"typ": _TYPE, "kid": self._kid})
 
@@ -139,7 +153,14 @@ class Tokens:
             valid = msgspec.convert(claims, _Claims)
         except (jwt.InvalidTokenError, msgspec.ValidationError, ValueError, RecursionError):
             raise BadToken("authentication_failed") from None
-        return Identity(valid.sub, valid.sid, valid.exp * 1000)
+        # A scope that this version does not know is good for nothing here; no scopes at all are not a person's.
+        return Identity(valid.sub, valid.sid, valid.exp * 1000, None if valid.scope is None else _granted(valid.scope))
+
+
+def _granted(scope: str) -> frozenset[Scope]:
+    named = scope.split()
+    found: list[Scope] = [one for one in SCOPES if one in named]
+    return frozenset(found)
 
 
 def _private_key(settings: Settings) -> Ed25519PrivateKey:

@@ -14,4 +14,6 @@ Read in the order a message meets them::
     server_frames  arrow 4: gateway → client
     errors         error codes and close codes, as tables
     stages         the table of consumer stages
+    webhooks       arrow 5: consumers → receivers of webhooks
+    scopes         what a bot's token may be good for
 """

@@ -104,6 +104,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UserId
     username: str
     display_name: str
+    bot: bool | msgspec.UnsetType = msgspec.UNSET
+    """True for a bot; absent for a person."""
 
 
 def rfc3339(ms: int) -> str:

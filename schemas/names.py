@@ -25,6 +25,9 @@ OPERATIONS = "operations"
 BLOCKS = "blocks"
 ATTACHMENTS = "attachments"
 AUDIT = "audit"
+WEBHOOKS = "webhooks"
+DELIVERIES = "webhook_deliveries"
+BOT_TOKENS = "bot_tokens"
 LAYOUT = "layout"
 
 

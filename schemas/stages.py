@@ -1,11 +1,12 @@
 """The table of consumer stages: which stream each reads, under which group, and what it may hold back.
 
-A consumer group is named after its stage. `required` groups are never overtaken by trimming (hole B14).
+A consumer group is named after its stage. `required` groups are never overtaken by trimming; an optional one holds a stream back
+only for as long as it is at most `max_lag` entries behind, and is cut and alarmed beyond (hole B14).
 """
 
 from typing import Final, Literal, NamedTuple
 
-StageName = Literal["persist", "fanout"]
+StageName = Literal["persist", "fanout", "webhooks"]
 StreamKind = Literal["intents", "events"]
 PartitionStream = Literal["intents", "events", "dead"]
 """Every stream of a partition: those that stages read, and the dead letters."""
@@ -18,11 +19,16 @@ class Stage(NamedTuple):
     stream: StreamKind
     required: bool
     reads: str
+    max_lag: int | None = None
+    """Entries of a partition that an optional stage may be behind before it is cut; None for a required one: no limit."""
 
 
 STAGES: Final[dict[StageName, Stage]] = {
     "persist": Stage("persist", "intents", True, "intents: decide, store in MongoDB, settle with the events"),
     "fanout": Stage("fanout", "events", True, "events: append to every recipient's log and ring the doorbell"),
+    "webhooks": Stage(
+        "webhooks", "events", False, "events: park what webhooks want in MongoDB, and send it", max_lag=100_000
+    ),
 }
 
 

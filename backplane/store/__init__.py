@@ -6,13 +6,16 @@
     sessions       refresh tokens, one family a session
     conversations  conversations and members: states for persist, lists for REST, recipients for fanout
     messages       messages: repeats, ordered inserts, pages
+    bots           tokens of bots, with their scopes
+    webhooks       who wants which events where, and how that goes
+    deliveries     what waits to be sent to a webhook
     together       writes of several partitions in one command
     documents      structs to documents and back; bounded queries
     failures       the driver's exceptions, translated once
 
 Documents (timestamps are `*_ms` integers; ids are UUID strings; a field that is null or at its default is absent)::
 
-    users          {_id, username, display_name, email?, password_hash, disabled?, created_ms}
+    users          {_id, username, display_name, email?, password_hash, disabled?, created_ms, bot?, owner_id?}
     sessions       {_id, user_id, token_hash, previous_hash?, spent: [hash, …]?, rotated_ms, created_ms, expires_ms, idle_expires_ms,
                     revoked_ms?, device?}
     conversations  {_id, kind, title|null, created_by, created_ms, intent_id, body_hash, rev, last_seq, last_message_id?}
@@ -20,6 +23,11 @@ Documents (timestamps are `*_ms` integers; ids are UUID strings; a field that is
                     delivered_seq?, read_seq?, listed: "<conversation's created_ms>:<conversation>"}
     messages       {_id, conversation_id, seq, rev, sender_id|null, client_msg_id, intent_id, body_hash, text|null, reply_to?,
                     thread_root_id?, mentions?, created_ms, edited_ms?, deleted_ms?, void?}
+    bot_tokens     {_id, bot_id, token_hash, scopes: [scope, …], created_ms, revoked_ms?}
+    webhooks       {_id, owner_id, url, secret, conversation_id?, events?: [name, …], created_ms, active_ms, enabled,
+                    failing_since_ms?, failures?, dropped?, last_error?, disabled_reason?}
+                   and one more, {_id: "changed", token}: another token whenever what is enabled has changed
+    webhook_deliveries {_id: "<webhook>:<event>", webhook_id, partition, at: "<stream id, padded>", event_id, body, parked_ms}
     layout         {_id: "layout", namespace, partitions, shards, schema_version}
 
 Queries are written to be right and fast on MongoDB and on the embedded stand-in alike: ranges bound at both ends, `$in` in

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, IndexModel
 
 from backplane.store.documents import Database
 from backplane.store.failures import reading, writing
-from schemas.names import BLOCKS, MEMBERS, MESSAGES, SESSIONS, USERS
+from schemas.names import BLOCKS, BOT_TOKENS, DELIVERIES, MEMBERS, MESSAGES, SESSIONS, USERS, WEBHOOKS
 
 
 class Index(NamedTuple):
@@ -58,9 +58,15 @@ INDEXES: Final = (
     Index(SESSIONS, ("user_id",), "a person's devices"),
     Index(SESSIONS, ("token_hash",), "the session of a refresh token"),
     Index(SESSIONS, ("spent",), "the session of a refresh token that was used before", options=_SPARSE),
+    Index(USERS, ("owner_id",), "a person's bots", options=_SPARSE),
+    Index(BOT_TOKENS, ("token_hash",), "the bot of a token"),
+    Index(BOT_TOKENS, ("bot_id",), "a bot's tokens"),
+    Index(WEBHOOKS, ("owner_id",), "the webhooks of a person or bot"),
+    Index(DELIVERIES, ("webhook_id", "partition", "at"), "what waits for a webhook, in order"),
+    Index(DELIVERIES, ("partition", "webhook_id"), "the webhooks that something waits for"),
 )
 
-_COLLECTIONS: Final = (MESSAGES, MEMBERS, BLOCKS, USERS, SESSIONS)
+_COLLECTIONS: Final = tuple(dict.fromkeys(index.collection for index in INDEXES))
 
 
 async def missing(database: Database) -> list[Index]:

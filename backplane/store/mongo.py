@@ -16,13 +16,16 @@ from backplane.errors import Transient
 from backplane.settings import Settings
 from backplane.store import indexes
 from backplane.store.blocks import Blocks
+from backplane.store.bots import BotTokens
 from backplane.store.conversations import Conversations
+from backplane.store.deliveries import Deliveries
 from backplane.store.documents import Database, Document, from_document, to_document
 from backplane.store.failures import reading, writing
 from backplane.store.messages import Messages
 from backplane.store.operations import Operations
 from backplane.store.sessions import Sessions
 from backplane.store.users import Users
+from backplane.store.webhooks import Webhooks
 from schemas.names import LAYOUT, Names
 
 SCHEMA_VERSION: Final = 1
@@ -65,6 +68,9 @@ class Store:
         self.messages = Messages(database)
         self.operations = Operations(database)
         self.blocks = Blocks(database)
+        self.bot_tokens = BotTokens(database)
+        self.webhooks = Webhooks(database)
+        self.deliveries = Deliveries(database)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:

@@ -26,11 +26,19 @@ class StoredUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     created_ms: int
     email: str | None = None
     disabled: bool = False
+    bot: bool = False
+    owner_id: UserId | None = None
+    """The person who made this bot."""
 
 
 def as_user(stored: StoredUser) -> User:
     """What others see of a person: no email, no hash."""
-    return User(user_id=stored.user_id, username=stored.username, display_name=stored.display_name)
+    return User(
+        user_id=stored.user_id,
+        username=stored.username,
+        display_name=stored.display_name,
+        bot=True if stored.bot else msgspec.UNSET,
+    )
 
 
 class Users:
@@ -58,6 +66,17 @@ class Users:
     async def find(self, ids: Sequence[UserId]) -> dict[UserId, StoredUser]:
         """Those of the people that exist, in chunks of 50."""
         return {user.user_id: user for user in await find_in(self._users, "_id", ids, StoredUser)}
+
+    async def bots_of(self, owner_id: UserId) -> list[StoredUser]:
+        """A person's bots, oldest first, disabled ones too."""
+        with reading():
+            found = await self._users.find({"owner_id": owner_id}).sort("created_ms", ASCENDING).to_list()
+        return [from_document(document, StoredUser) for document in found]
+
+    async def disable(self, user_id: UserId) -> None:
+        """Let nobody sign in as this user any more."""
+        with writing():
+            await self._users.update_one({"_id": user_id}, {"$set": {"disabled": True}})
 
     async def update(
         self, user_id: UserId, *, display_name: str | None = None, password_hash: str | None = None

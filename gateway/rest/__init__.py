@@ -12,6 +12,8 @@
     changes        edit, delete, react, pin
     members        members, roles, settings, what a conversation is to oneself, blocks
     sync           the whole state, bounded and paged
+    bots           bots of one's own and their tokens; signing in as one
+    webhooks       webhooks of one's own
     events         the user's log by long poll
     openapi        the document made from the table
 

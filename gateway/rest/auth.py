@@ -109,7 +109,8 @@ async def login(call: Call[SignIn]) -> Response:
     if (asked.username is None) == (asked.email is None):
         raise Problem("bad_request", "Give either `username` or `email`.")
     user = await api.store.users.by_name((asked.username or asked.email or "").lower())
-    matches = await api.passwords.matches(user.password_hash if user else None, asked.password)
+    # A bot has no password; it gets the answer of an unknown user, in the same time.
+    matches = await api.passwords.matches(user.password_hash if user and not user.bot else None, asked.password)
     if user is None or not matches:
         raise Problem("authentication_failed", "The name or the password is wrong.")
     if user.disabled:

@@ -104,12 +104,30 @@ async def _change(call: SignedCall[A], intent: Intent, message_id: MessageId) ->
 _ANSWERS = {200: Message, 202: Accepted}
 
 OPERATIONS = [
-    signed_in("PUT", "/api/messages/{message_id}", edit_message, asks=Edit, answers=_ANSWERS),
-    signed_in("DELETE", "/api/messages/{message_id}", delete_message, asks=Nothing, answers=_ANSWERS),
-    signed_in("POST", "/api/messages/{message_id}/reactions", add_reaction, asks=Reaction, answers=_ANSWERS),
+    signed_in("PUT", "/api/messages/{message_id}", edit_message, asks=Edit, answers=_ANSWERS, needs="messages:write"),
+    signed_in(
+        "DELETE", "/api/messages/{message_id}", delete_message, asks=Nothing, answers=_ANSWERS, needs="messages:write"
+    ),
+    signed_in(
+        "POST",
+        "/api/messages/{message_id}/reactions",
+        add_reaction,
+        asks=Reaction,
+        answers=_ANSWERS,
+        needs="messages:write",
+    ),
     signed_in(
         "DELETE", "/api/messages/{message_id}/reactions/{emoji}", remove_reaction, asks=Nothing, answers=_ANSWERS
     ),
-    signed_in("PUT", "/api/messages/{message_id}/pin", pin_message, asks=Nothing, answers=_ANSWERS),
-    signed_in("DELETE", "/api/messages/{message_id}/pin", unpin_message, asks=Nothing, answers=_ANSWERS),
+    signed_in(
+        "PUT", "/api/messages/{message_id}/pin", pin_message, asks=Nothing, answers=_ANSWERS, needs="messages:write"
+    ),
+    signed_in(
+        "DELETE",
+        "/api/messages/{message_id}/pin",
+        unpin_message,
+        asks=Nothing,
+        answers=_ANSWERS,
+        needs="messages:write",
+    ),
 ]

@@ -121,15 +121,28 @@ async def _intent(call: SignedCall[NewConversation]) -> CreateConversation:
 
 
 OPERATIONS = [
-    signed_in("GET", "/api/conversations", list_conversations, asks=ListConversations, answers={200: Conversations}),
+    signed_in(
+        "GET",
+        "/api/conversations",
+        list_conversations,
+        asks=ListConversations,
+        answers={200: Conversations},
+        needs="conversations:read",
+    ),
     signed_in(
         "POST",
         "/api/conversations",
         create_conversation,
         asks=NewConversation,
         answers={201: Conversation, 200: Conversation, 202: Accepted},
+        needs="conversations:write",
     ),
     signed_in(
-        "GET", "/api/conversations/{conversation_id}", get_conversation, asks=Nothing, answers={200: Conversation}
+        "GET",
+        "/api/conversations/{conversation_id}",
+        get_conversation,
+        asks=Nothing,
+        answers={200: Conversation},
+        needs="conversations:read",
     ),
 ]

@@ -89,4 +89,4 @@ def _position(text: str | None) -> Position | None:
         raise Problem("bad_request", str(failure)) from None
 
 
-OPERATIONS = [signed_in("GET", "/api/events", poll_events, asks=Poll, answers={200: EventsPage})]
+OPERATIONS = [signed_in("GET", "/api/events", poll_events, asks=Poll, answers={200: EventsPage}, needs="messages:read")]

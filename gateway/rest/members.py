@@ -159,11 +159,25 @@ _ANSWERS = {200: Conversation, 202: Accepted}
 _ROOM = "/api/conversations/{conversation_id}"
 
 OPERATIONS = [
-    signed_in("PATCH", _ROOM, change_conversation, asks=Settings, answers=_ANSWERS),
-    signed_in("PATCH", f"{_ROOM}/mine", change_mine, asks=Mine, answers=_ANSWERS),
-    signed_in("POST", f"{_ROOM}/members", add_members, asks=NewMembers, answers=_ANSWERS),
-    signed_in("PATCH", f"{_ROOM}/members/{{user_id}}", change_role, asks=NewRole, answers=_ANSWERS),
-    signed_in("DELETE", f"{_ROOM}/members/{{user_id}}", remove_member, asks=Nothing, answers={**_ANSWERS, 204: None}),
+    signed_in("PATCH", _ROOM, change_conversation, asks=Settings, answers=_ANSWERS, needs="conversations:write"),
+    signed_in("PATCH", f"{_ROOM}/mine", change_mine, asks=Mine, answers=_ANSWERS, needs="conversations:write"),
+    signed_in("POST", f"{_ROOM}/members", add_members, asks=NewMembers, answers=_ANSWERS, needs="conversations:write"),
+    signed_in(
+        "PATCH",
+        f"{_ROOM}/members/{{user_id}}",
+        change_role,
+        asks=NewRole,
+        answers=_ANSWERS,
+        needs="conversations:write",
+    ),
+    signed_in(
+        "DELETE",
+        f"{_ROOM}/members/{{user_id}}",
+        remove_member,
+        asks=Nothing,
+        answers={**_ANSWERS, 204: None},
+        needs="conversations:write",
+    ),
     signed_in("PUT", "/api/users/{user_id}/block", block_user, asks=Nothing, answers={204: None, 202: Accepted}),
     signed_in("DELETE", "/api/users/{user_id}/block", unblock_user, asks=Nothing, answers={204: None, 202: Accepted}),
     signed_in("GET", "/api/blocks", list_blocks, asks=Nothing, answers={200: Blocks}),

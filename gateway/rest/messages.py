@@ -228,17 +228,30 @@ async def _member(call: SignedCall[A], conversation_id: ConversationId) -> Store
 
 OPERATIONS = [
     signed_in(
-        "POST", "/api/messages", send_message, asks=NewMessage, answers={201: Message, 200: Message, 202: Accepted}
+        "POST",
+        "/api/messages",
+        send_message,
+        asks=NewMessage,
+        answers={201: Message, 200: Message, 202: Accepted},
+        needs="messages:write",
     ),
-    signed_in("GET", "/api/messages/{message_id}", get_message, asks=Nothing, answers={200: Message}),
+    signed_in(
+        "GET", "/api/messages/{message_id}", get_message, asks=Nothing, answers={200: Message}, needs="messages:read"
+    ),
     signed_in(
         "GET",
         "/api/conversations/{conversation_id}/messages",
         page_messages,
         asks=PageMessages,
         answers={200: Messages},
+        needs="messages:read",
     ),
     signed_in(
-        "GET", "/api/conversations/{conversation_id}/pins", pinned_messages, asks=Nothing, answers={200: Messages}
+        "GET",
+        "/api/conversations/{conversation_id}/pins",
+        pinned_messages,
+        asks=Nothing,
+        answers={200: Messages},
+        needs="messages:read",
     ),
 ]

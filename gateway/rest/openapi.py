@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.problems import MEDIA_TYPE, ProblemBody
 from gateway.rest.operations import Operation
+from schemas.scopes import SCOPES, Needs
 
 _IN_PATH = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{name}"
@@ -54,8 +55,10 @@ def _operation(row: Operation, ref_of: dict[Any, dict[str, Any]], components: di
         "responses": {str(status): _answer(body, ref_of) for status, body in row.answers.items()}
         | {"default": problem},
     }
-    if row.signed_in:
-        described["security"] = [{"bearer": []}]
+    if row.needs is not None:
+        # The names of what a token must be good for, as OpenAPI 3.1 allows beside OAuth (4.8.30).
+        described["security"] = [{"bearer": [row.needs] if row.needs in SCOPES else []}]
+        described["description"] = _needs(row.needs)
     asked = components[row.asks.__name__]
     if row.method == "GET":
         described["parameters"] += [
@@ -68,6 +71,16 @@ def _operation(row: Operation, ref_of: dict[Any, dict[str, Any]], components: di
             "content": {"application/json": {"schema": ref_of[row.asks]}},
         }
     return described
+
+
+def _needs(needs: Needs) -> str:
+    match needs:
+        case "person":
+            return "For people; a bot's token is refused."
+        case "anybody":
+            return "For people and for bots with any scope."
+        case scope:
+            return f"For people, and for bots whose token has the scope `{scope}`."
 
 
 def _answer(body: Any, ref_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from gateway.problems import Problem
 from gateway.rest.api import Api
 from gateway.tokens import Identity
 from schemas.client_frames import UuidText
+from schemas.scopes import Needs
 
 BODY_SECONDS = 10.0
 MAX_PAGE = 200
@@ -92,7 +93,8 @@ class Operation(NamedTuple):
     summary: str
     asks: type[msgspec.Struct]
     answers: Mapping[int, Any]
-    signed_in: bool
+    needs: Needs | None
+    """What the token must be good for; None: no token is asked for."""
     respond: Callable[[Api, Request], Awaitable[Response]]
 
 
@@ -109,7 +111,7 @@ def anonymous(
     async def respond(api: Api, request: Request) -> Response:
         return await handle(Call(api, request, await _decode(request, asks), _now_ms()))
 
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, False, respond)
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, None, respond)
 
 
 def signed_in(
@@ -119,14 +121,20 @@ def signed_in(
     *,
     asks: type[A],
     answers: Mapping[int, Any],
+    needs: Needs = "person",
 ) -> Operation:
-    """An operation for people with a valid access token; without one its body is not even read."""
+    """An operation for whoever has a valid access token that is good for it; without one its body is not even read.
+
+    An operation that does not say what it needs is closed to bots.
+    """
 
     async def respond(api: Api, request: Request) -> Response:
         identity = api.tokens.verify(bearer(request))
+        if refusal := identity.lacks(needs):
+            raise Problem("forbidden", refusal)
         return await handle(SignedCall(api, request, await _decode(request, asks), _now_ms(), identity))
 
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, True, respond)
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, needs, respond)
 
 
 def bearer(request: Request) -> str:

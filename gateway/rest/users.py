@@ -88,8 +88,8 @@ def as_me(user: StoredUser) -> Me:
 
 
 OPERATIONS = [
-    signed_in("GET", "/api/me", get_me, asks=Nothing, answers={200: Me}),
+    signed_in("GET", "/api/me", get_me, asks=Nothing, answers={200: Me}, needs="anybody"),
     signed_in("PATCH", "/api/me", change_me, asks=ChangeMe, answers={200: Me}),
-    signed_in("GET", "/api/users", search_users, asks=Search, answers={200: Users}),
-    signed_in("GET", "/api/users/{user_id}", get_user, asks=Nothing, answers={200: User}),
+    signed_in("GET", "/api/users", search_users, asks=Search, answers={200: Users}, needs="conversations:read"),
+    signed_in("GET", "/api/users/{user_id}", get_user, asks=Nothing, answers={200: User}, needs="conversations:read"),
 ]

@@ -192,9 +192,12 @@ class Hub:
             raise Refused(CLOSES["connect_timeout"]) from None
         connect, asked = first_frame(raw)
         try:
-            return connect, asked, self._tokens.verify(connect.token)
+            identity = self._tokens.verify(connect.token)
         except BadToken as failure:
             raise Refused(CLOSES[failure.code]) from None
+        if refusal := identity.lacks("messages:read"):
+            raise Refused(CLOSES["authentication_failed"], refusal)
+        return connect, asked, identity
 
     async def _serve(self, line: Line, connect: Connect, asked: Position | None, identity: Identity) -> None:
         session = Session(

@@ -21,8 +21,12 @@ from schemas.client_frames import (
     Pong,
     Refresh,
     SendMessage,
+    SubscribePresence,
     Sync,
     Typing,
+    UnsubscribePresence,
+    Unwatch,
+    Watch,
     decode_frame,
 )
 from schemas.entities import rfc3339
@@ -51,6 +55,9 @@ class Goodbye(NamedTuple):
     reason: str | None = None
     retry_after_ms: int | None = None
 
+
+_FOR_ONESELF = Sync | Refresh | Watch | Unwatch | SubscribePresence | UnsubscribePresence
+"""What only asks; everything else tells others something, which a bot's token must allow."""
 
 Step = bytes | ReadPage | Look | Goodbye | None
 
@@ -122,6 +129,10 @@ class Session:
             case Pong():
                 pass
             case _:
+                refusal = None if isinstance(frame, _FOR_ONESELF) else self.identity.lacks("messages:write")
+                if refusal is not None:
+                    self.delivery.put(encode_frame(Reply(False, frame.id, error=error("forbidden", refusal))))
+                    return None
                 if not isinstance(frame, LiveFrame):
                     self.unanswered += 1
                 return frame

@@ -108,6 +108,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     username: str
     display_name: str = ""
+    bot: bool = False
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ class Api:
     def __init__(self, url: str, session: Session | None = None) -> None:
         self.address = http.Address.parse(url)
         self._session = session
+        self._bot_token: str | None = None
         self._expires_at = time.monotonic() + session.expires_in if session else 0.0
         self._refreshing = asyncio.Lock()
 
@@ -64,8 +65,15 @@ class Api:
         body = {"username": username, "password": password, "device": device}
         return self._signed_in(await self._post("/api/auth/login", _given(body), signed=False))
 
+    async def bot(self, token: str) -> Session:
+        """Sign in as a bot with its token (`hrb_…`); `token()` exchanges it again whenever that is needed."""
+        raw = await self._post("/api/auth/bot", {"token": token}, signed=False)
+        return self._signed_in(raw, bot_token=token)
+
     async def refresh(self) -> Session:
-        """A new pair of tokens. The old refresh token is spent."""
+        """A new pair of tokens. The old refresh token is spent. A bot exchanges its token again."""
+        if self._bot_token is not None:
+            return await self.bot(self._bot_token)
         if self._session is None or self._session.refresh_token is None:
             raise ApiError(401, "authentication_failed", "not signed in")
         return self._signed_in(
@@ -73,7 +81,7 @@ class Api:
         )
 
     async def logout(self, *, everywhere: bool = False) -> None:
-        """End the session; its sockets close."""
+        """End a person's session; its sockets close. A bot has none to end: its owner revokes its token."""
         await self._post("/api/auth/logout", {"everywhere": everywhere})
         self._session = None
 
@@ -197,10 +205,11 @@ class Api:
         token = await self.token()
         return (await http.request(self.address, method, path, token=token, body=body, headers=headers))[1]
 
-    def _signed_in(self, raw: bytes) -> Session:
+    def _signed_in(self, raw: bytes, *, bot_token: str | None = None) -> Session:
         session = msgspec.json.decode(raw, type=Session)
         if session.user is None and self._session is not None:
             session = msgspec.structs.replace(session, user=self._session.user)
+        self._bot_token = bot_token
         self._session, self._expires_at = session, time.monotonic() + session.expires_in
         return session
 

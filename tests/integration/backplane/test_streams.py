@@ -13,7 +13,7 @@ from backplane.leases import Leases
 from backplane.logs import Delivery, Logs
 from backplane.redis import Redis
 from backplane.settings import Settings, load_settings
-from backplane.streams import Entry, Intents, Partition, Settled, StageLag, lags, memory_ratio
+from backplane.streams import Entry, Intents, Partition, Settled, StageLag, Trimmed, lags, memory_ratio
 from schemas.events import Event, EventHeader, decode_header
 from schemas.ids import ConversationId, StreamId, UserId
 from schemas.names import BODY_FIELD, HEADER_FIELD, INTENT_FIELD
@@ -317,13 +317,19 @@ async def test_b14_age_cuts_what_is_settled_and_never_what_is_not(client: Redis)
         await client.command("XADD", stream, f"{ms}-0", INTENT_FIELD, "old")
     await add(client, b"young")
     partition = await owner(client)
-    assert await partition.trim(max_age_seconds=50, max_entries=1000) == 0, "no group yet: nobody knows what it needs"
+    assert (await partition.trim(max_age_seconds=50, max_entries=1000)).entries == 0, (
+        "no group yet: nobody knows what it needs"
+    )
     await partition.fetch(3)
-    assert await partition.trim(max_age_seconds=50, max_entries=1000) == 0, "all of it is pending or not taken"
+    assert (await partition.trim(max_age_seconds=50, max_entries=1000)).entries == 0, (
+        "all of it is pending or not taken"
+    )
     await partition.settle([Settled(StreamId(old[0], 0)), Settled(StreamId(old[2], 0))], None)
-    assert await partition.trim(max_age_seconds=50, max_entries=1000) == 1, "up to the first pending entry"
+    assert (await partition.trim(max_age_seconds=50, max_entries=1000)).entries == 1, "up to the first pending entry"
     await partition.settle([Settled(StreamId(old[1], 0))], None)
-    assert await partition.trim(max_age_seconds=50, max_entries=1000) == 2, "up to the first that was not taken"
+    assert (await partition.trim(max_age_seconds=50, max_entries=1000)).entries == 2, (
+        "up to the first that was not taken"
+    )
     (entry, *_) = (await partition.fetch(10)).entries
     assert entry.id == StreamId(old[3], 0)
 
@@ -334,24 +340,65 @@ async def test_b14_count_cuts_exactly_and_never_what_is_not_settled(client: Redi
     partition = await owner(client)
     await partition.fetch(20)
     await partition.settle([Settled(entry) for entry in ids[:10]], None)
-    assert await partition.trim(max_age_seconds=DAY, max_entries=25) == 5
-    assert await partition.trim(max_age_seconds=DAY, max_entries=5) == 5, "ten are pending, ten are not taken"
+    assert (await partition.trim(max_age_seconds=DAY, max_entries=25)).entries == 5
+    assert (await partition.trim(max_age_seconds=DAY, max_entries=5)).entries == 5, "ten are pending, ten are not taken"
     assert [entry.id for entry in (await partition.pending(50)).entries] == ids[10:20]
     await partition.settle([Settled(entry) for entry in ids[10:20]], None)
     await partition.fetch(20)
     await partition.settle([Settled(entry) for entry in ids[20:]], None)
-    assert await partition.trim(max_age_seconds=DAY, max_entries=5) == 15
+    assert (await partition.trim(max_age_seconds=DAY, max_entries=5)).entries == 15
     assert await client.command("XLEN", client.names.intents(0)) == 5
 
 
-async def test_b14_a_group_that_is_not_required_holds_nothing_back(client: Redis) -> None:
-    """B14"""
-    ids = await add(client, *[b"%d" % number for number in range(10)])
-    await client.command("XGROUP", "CREATE", client.names.intents(0), "webhooks", "0")
-    partition = await owner(client)
-    await partition.fetch(10)
+OPTIONAL = STAGES["webhooks"]
+
+
+async def fan_out_everything(client: Redis, entries: int) -> tuple[Partition, list[StreamId]]:
+    """A partition whose required stage of the events stream has everything, and acknowledged it."""
+    stream = client.names.events(0)
+    ids = [StreamId.parse(await client.command("XADD", stream, "*", BODY_FIELD, b"x")) for _ in range(entries)]
+    partition = await owner(client, 0, "fanout")
+    await partition.fetch(entries)
     await partition.settle([Settled(entry) for entry in ids], ids[-1])
-    assert await partition.trim(max_age_seconds=DAY, max_entries=2) == 8
+    return partition, ids
+
+
+async def test_b14_an_optional_group_is_kept_within_its_max_lag_and_cut_beyond(client: Redis) -> None:
+    """B14: a stopped webhooks group would hold the events until memory is full."""
+    partition, ids = await fan_out_everything(client, 10)
+    hooks = await owner(client, 0, "webhooks")
+    await hooks.settle([Settled(entry.id) for entry in (await hooks.fetch(3)).entries[:1]], None)
+    # Nine are not acknowledged, two of them taken.
+    kept = await partition.trim(max_age_seconds=DAY, max_entries=2, stages=[FANOUT, OPTIONAL._replace(max_lag=9)])
+    assert (kept.entries, kept.lost) == (1, {})
+    aged = await partition.trim(max_age_seconds=0, max_entries=2, stages=[FANOUT, OPTIONAL._replace(max_lag=9)])
+    assert (aged.entries, aged.lost) == (0, {})
+    cut = await partition.trim(max_age_seconds=DAY, max_entries=2, stages=[FANOUT, OPTIONAL._replace(max_lag=8)])
+    assert (cut.entries, cut.lost) == (7, {"webhooks": 7})
+    assert [(entry.id, bool(entry.fields)) for entry in (await hooks.pending(10)).entries] == [
+        (ids[1], False),
+        (ids[2], False),
+    ]
+    assert [entry.id for entry in (await hooks.fetch(10)).entries] == ids[8:]
+
+
+async def test_b14_an_optional_group_that_is_settled_or_was_never_there_loses_nothing(client: Redis) -> None:
+    """B14"""
+    partition, ids = await fan_out_everything(client, 10)
+    assert (await partition.trim(max_age_seconds=DAY, max_entries=8)).entries == 2, "nobody runs it"
+    hooks = await owner(client, 0, "webhooks")
+    await hooks.settle([Settled(entry.id) for entry in (await hooks.fetch(10)).entries], ids[-1])
+    assert await partition.trim(max_age_seconds=DAY, max_entries=2) == Trimmed(6, {})
+
+
+async def test_b14_an_optional_group_of_unknown_lag_is_kept_while_the_stream_is_short(client: Redis) -> None:
+    """B14"""
+    partition, ids = await fan_out_everything(client, 10)
+    hooks = await owner(client, 0, "webhooks")
+    await hooks.settle([Settled(entry.id) for entry in (await hooks.fetch(2)).entries], ids[1])
+    await client.command("XDEL", client.names.events(0), str(ids[5]))
+    assert (await partition.trim(max_age_seconds=DAY, max_entries=1)).lost == {}
+    assert len((await hooks.fetch(20)).entries) == 7
 
 
 async def test_b14_an_unknown_lag_cuts_nothing_by_count(client: Redis) -> None:
@@ -361,7 +408,7 @@ async def test_b14_an_unknown_lag_cuts_nothing_by_count(client: Redis) -> None:
     await partition.fetch(2)
     await partition.settle([Settled(entry) for entry in ids[:2]], ids[1])
     await client.command("XDEL", client.names.intents(0), str(ids[5]))  # makes Redis forget how far behind the group is
-    assert await partition.trim(max_age_seconds=DAY, max_entries=1) in (0, 2)
+    assert (await partition.trim(max_age_seconds=DAY, max_entries=1)).entries in (0, 2)
     assert len((await partition.fetch(20)).entries) == 7
 
 
@@ -387,7 +434,7 @@ async def test_b10_at_the_memory_limit_only_intents_are_refused(own: Server, own
     assert await partition.settle([Settled(first, [event(1)])], first) == 1
     assert await partition.attempt(second) == 1
     await partition.bury(fetched.entries[1], error="x", first_ms=0, attempts=1, events=[event(2)])
-    assert await partition.trim(max_age_seconds=DAY, max_entries=1) == 2
+    assert (await partition.trim(max_age_seconds=DAY, max_entries=1)).entries == 2
     await logs.open(user)
     assert await logs.append(0, fetched.era, shard, [Delivery(first, b"body}", [user])]) == 1
     assert (await logs.heads([user]))[0] is not None
@@ -423,7 +470,7 @@ async def test_lag_tells_untaken_pending_and_the_age_of_the_oldest_and_unknown_i
     (young,) = (await partition.fetch(5)).entries
     await partition.settle([Settled(young.id)], None)
     assert await lag_of("persist", 0) == StageLag("persist", 0, 0, 0, 0)
-    assert len(await lags(client)) == 2 * client.names.partitions
+    assert len(await lags(client)) == len(STAGES) * client.names.partitions
 
 
 # Intents

@@ -106,6 +106,17 @@ def test_a_limit_on_age_fails_for_what_waits_and_for_what_is_unknown(
     assert done.returncode == code, done.stderr
 
 
+def test_an_optional_stage_that_nobody_runs_is_late_only_if_it_is_asked_for(deployment: Deployment) -> None:
+    async def an_event(redis: Redis) -> None:
+        stream = deployment.names.events(1)
+        await redis.command("XADD", stream, "*", "h", "x")
+        await redis.command("XGROUP", "CREATE", stream, "fanout", "$")
+
+    deployment.with_redis(an_event)
+    assert deployment.run("groups", "-p", "1", "--max-age", "600").returncode == 0
+    assert deployment.run("groups", "-p", "1", "--max-age", "600", "--stage", "webhooks").returncode == 1
+
+
 def test_a_redis_that_is_away_is_exit_code_3_in_one_line(deployment: Deployment) -> None:
     done = deployment.run("groups", HEADRACE_REDIS_URL="redis://127.0.0.1:1/0")
     assert done.returncode == 3

@@ -20,6 +20,7 @@ from tests.services import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
+ROOT = Path(__file__).parents[3]
 UP_S = 60.0
 PATIENCE_S = 60.0
 
@@ -163,6 +164,60 @@ async def test_nothing_is_lost_or_doubled_when_processes_are_killed(system: Syst
     assert seen == wanted
     history = await bob.messages(chat.conversation_id, limit=200)
     assert [(message.seq, message.text) for message in history] == list(enumerate(wanted, 1))
+
+
+async def test_the_example_bot_answers_what_mentions_it(system: System, tmp_path: Path) -> None:
+    """`examples/echo_bot.py` as its docstring says, with a token of the least scopes."""
+    alice = await person(system.urls[0])
+    body = {"username": f"echo-{secrets.token_hex(4)}", "scopes": ["messages:read", "messages:write"]}
+    _, raw = await request(alice.address, "POST", "/api/bots", token=await alice.token(), body=body)
+    made = json.loads(raw)
+    bot_id = made["bot"]["user_id"]
+    chat = await alice.create("group", [bot_id], "with a bot")
+    environment = os.environ | {"HEADRACE_BOT_TOKEN": made["token"], "ECHO_BOT_STORE": str(tmp_path / "bot.db")}
+    bot = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "examples" / "echo_bot.py"), system.urls[1], env=environment
+    )
+    seen: list[str] = []
+    try:
+        async with Client(system.urls[0], token=alice.token) as client, asyncio.timeout(PATIENCE_S):
+            # An answer says that it is there; what came before it is not answered, because it was not there.
+            while not seen:
+                client.send(chat.conversation_id, "ping", mentions=[bot_id])
+                await asyncio.sleep(0.2)
+                seen = [
+                    message.text
+                    for message in await alice.messages(chat.conversation_id)
+                    if message.sender_id == bot_id
+                ]
+            await client.send(chat.conversation_id, "not for the bot").stored
+            last = await client.send(chat.conversation_id, "hello", mentions=[bot_id]).stored
+            async for event in client.events():
+                match event:
+                    case Event("message.created", data=Message(reply_to=last.message_id) as echo):
+                        break
+    finally:
+        bot.terminate()
+        await bot.wait()
+    assert (echo.sender_id, echo.text) == (bot_id, "you said: hello")
+    history = await alice.messages(chat.conversation_id, limit=200)
+    assert "you said: not for the bot" not in [message.text for message in history]
+
+
+async def test_a_bot_signs_in_again_by_itself_and_not_with_a_revoked_token(system: System) -> None:
+    alice = await person(system.urls[0])
+    body = {"username": f"bot-{secrets.token_hex(4)}"}
+    _, raw = await request(alice.address, "POST", "/api/bots", token=await alice.token(), body=body)
+    made = json.loads(raw)
+    bot = Api(system.urls[1])
+    first = await bot.bot(made["token"])
+    assert (first.user.bot if first.user else None) is True
+    assert (await bot.refresh()).access_token != first.access_token
+    path = f"/api/bots/{made['bot']['user_id']}/tokens/{made['bot']['tokens'][0]['token_id']}"
+    await request(alice.address, "DELETE", path, token=await alice.token())
+    with pytest.raises(ApiError) as failure:
+        await bot.refresh()
+    assert failure.value.code == "authentication_failed"
 
 
 @pytest.fixture

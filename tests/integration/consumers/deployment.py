@@ -186,7 +186,7 @@ class Deployment:
 
 _FOR_PROCESSES = {
     "environment", "redis_url", "mongodb_url", "mongodb_database", "namespace", "partitions", "shards", "lease_seconds",
-    "mongodb_timeout_seconds", "retry_seconds", "max_attempts", "batch_entries",
+    "mongodb_timeout_seconds", "retry_seconds", "max_attempts", "batch_entries", "webhooks_allow_private", "webhooks_retry_seconds",
 }  # fmt: skip
 
 

@@ -55,6 +55,8 @@ def test_bounds_and_requirements_reach_the_document(document: dict) -> None:
     assert login["requestBody"]["required"]
     assert "security" not in login
     assert document["paths"]["/api/me"]["get"]["security"] == [{"bearer": []}]
+    assert document["paths"]["/api/messages"]["post"]["security"] == [{"bearer": ["messages:write"]}]
+    assert "bot's token is refused" in document["paths"]["/api/bots"]["post"]["description"]
 
 
 def test_every_path_is_in_the_protocol() -> None:

@@ -57,6 +57,27 @@ def test_an_issued_token_speaks_for_its_session(tokens: Tokens) -> None:
     assert identity.expires_ms == issued_ms // 1000 * 1000 + 600_000
 
 
+def test_a_person_s_token_has_no_scopes_and_a_bot_s_has_its_own(tokens: Tokens) -> None:
+    person = tokens.verify(tokens.issue(USER, SESSION, now_ms=now_ms()))
+    assert person.scopes is None
+    assert person.lacks("person") is person.lacks("webhooks") is person.lacks("anybody") is None
+    bot = tokens.verify(tokens.issue(USER, SESSION, now_ms=now_ms(), scopes=["webhooks", "messages:read"]))
+    assert bot.scopes == {"messages:read", "webhooks"}
+    assert bot.lacks("messages:read") is bot.lacks("anybody") is None
+    assert "`messages:write`" in (bot.lacks("messages:write") or "")
+    assert bot.lacks("person")
+
+
+@pytest.mark.parametrize("scope", ["", "admin", "messages:read2 root"])
+def test_scopes_that_are_none_of_ours_are_good_for_nothing(tokens: Tokens, scope: str) -> None:
+    assert tokens.verify(crafted(tokens, scope=scope)).scopes == frozenset()
+
+
+def test_a_scope_claim_that_is_no_text_is_refused(tokens: Tokens) -> None:
+    with pytest.raises(BadToken):
+        tokens.verify(crafted(tokens, scope=["messages:read"]))
+
+
 def test_a_crafted_token_with_nothing_wrong_passes(tokens: Tokens) -> None:
     """Else the refusals below would prove nothing."""
     assert tokens.verify(crafted(tokens)).user_id == USER

@@ -7,6 +7,7 @@ import pytest
 
 from backplane.telemetry import closes
 from schemas.errors import CLOSES
+from schemas.ids import SessionId, UserId
 from tests.integration.gateway.socket.conftest import with_limits
 from tests.integration.gateway.socket.rig import Client, Rig, until
 
@@ -158,3 +159,26 @@ async def test_a_client_that_vanishes_is_forgotten(rig: Rig):
     for client in clients:
         client.socket.transport.abort()
     await until(lambda: len(rig.hub) == 0)
+
+
+async def test_a_bot_without_the_scope_to_read_may_not_connect(rig: Rig):
+    now_ms = time.time_ns() // 1_000_000
+    client = await rig.dial()
+    token = rig.tokens.issue(UserId("bot"), SessionId("s"), now_ms=now_ms, scopes=["messages:write", "webhooks"])
+    await client.say("connect", token=token)
+    code, said = await client.end()
+    assert (code, said and said["reason"]) == (4500, "The token lacks the scope `messages:read`.")
+
+
+async def test_a_bot_without_the_scope_to_write_hears_and_may_not_send(rig: Rig):
+    now_ms = time.time_ns() // 1_000_000
+    client = await rig.dial()
+    await client.say(
+        "connect", token=rig.tokens.issue(UserId("bot"), SessionId("s"), now_ms=now_ms, scopes=["messages:read"])
+    )
+    await client.hear("connected")
+    refused = await client.send()
+    assert (refused["ok"], refused["error"]["code"]) == (False, "forbidden")
+    assert "`messages:write`" in refused["error"]["message"]
+    await rig.append("bot")
+    await client.events(1)

@@ -157,6 +157,30 @@ def said_bytes(session: Session) -> list[bytes]:
     return out
 
 
+OP = f'"conversation_id":"{CONVERSATION}","message_id":"{CONVERSATION}","client_op_id":"{CONVERSATION}"'
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        SEND[:-1] + ',"id":3}',
+        f'{{"type":"message.edit",{OP},"content":{{"text":"x"}},"id":3}}',
+        f'{{"type":"message.delete",{OP},"id":3}}',
+        f'{{"type":"reaction.add",{OP},"emoji":":ok:","id":3}}',
+        f'{{"type":"reaction.remove",{OP},"emoji":":ok:","id":3}}',
+        f'{{"type":"typing","conversation_id":"{CONVERSATION}","state":"start","id":3}}',
+        '{"type":"presence.set","status":"busy","id":3}',
+    ],
+)
+def test_a_bot_that_may_not_write_is_told_so_and_nothing_is_sent(frame: str):
+    live = session()
+    live.identity = live.identity._replace(scopes=frozenset({"messages:read"}))
+    assert live.receive(frame, 1.0) is None
+    [reply] = said(live)
+    assert (reply["id"], reply["error"]["code"]) == (3, "forbidden")
+    assert live.unanswered == 0
+
+
 def test_a_second_connect_ends_the_connection():
     live = session()
     live.receive('{"type":"connect","token":"t"}', 1.0)
