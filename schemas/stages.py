@@ -5,9 +5,9 @@ A consumer group is named after its stage. `required` groups are never overtaken
 
 from typing import Final, Literal, NamedTuple
 
-StageName = Literal["persist", "fanout"]
-StreamKind = Literal["intents", "events"]
-PartitionStream = Literal["intents", "events", "dead"]
+StageName = Literal["persist", "fanout", "receipts"]
+StreamKind = Literal["intents", "events", "receipts"]
+PartitionStream = Literal["intents", "events", "receipts", "dead"]
 """Every stream of a partition: those that stages read, and the dead letters."""
 
 
@@ -23,9 +23,18 @@ class Stage(NamedTuple):
 STAGES: Final[dict[StageName, Stage]] = {
     "persist": Stage("persist", "intents", True, "intents: decide, store in MongoDB, settle with the events"),
     "fanout": Stage("fanout", "events", True, "events: append to every recipient's log and ring the doorbell"),
+    "receipts": Stage("receipts", "receipts", True, "marks: merge, raise in MongoDB, settle with the events"),
 }
 
 
 def groups_of(stream: StreamKind) -> list[Stage]:
     """The stages that read a stream, required or not: what trimming has to respect."""
     return [stage for stage in STAGES.values() if stage.stream == stream]
+
+
+def work_of(stream: StreamKind) -> list[Stage]:
+    """The required stages that have to do with what a gateway adds to a stream: its readers, and those of the events that come of it.
+
+    If one of them is behind, nothing is added. So a flood of marks holds up marks alone, and never a message.
+    """
+    return [stage for stage in STAGES.values() if stage.required and stage.stream in {stream, "events"}]

@@ -48,6 +48,11 @@ class StoredMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     version: int = 0
     """Counts persist's changes of this document, the member's own settings included; what it is compared by."""
     ops: tuple[Applied, ...] = ()
+    private_read_seq: int = 0
+    """What they have read without anybody's knowing."""
+    marked_by: str = ""
+    privately_by: str = ""
+    """The stream entries that raised these levels last: what others see, and what they do not (`backplane.store.marks`)."""
 
     @property
     def current(self) -> bool:
@@ -133,14 +138,14 @@ def as_own(conversation: Conversation, member: StoredMember) -> Conversation:
 
 
 def unread_count(stored: StoredConversation, viewer: StoredMember, last: StoredMessage | None) -> int:
-    """Messages above the viewer's read mark, from watermarks alone; none if the last one is the viewer's own.
+    """Messages above what the viewer has read, in private too, from watermarks alone; none if the last one is the viewer's own.
 
     Who answers has the conversation before them, though the mark is raised only by a receipt. Whoever adds a member later
     begins their mark at the conversation's `last_seq`, so that what was said before they came is not unread.
     """
     if last is not None and last.sender_id == viewer.user_id:
         return 0
-    return max(0, stored.last_seq - max(viewer.read_seq, viewer.from_seq))
+    return max(0, stored.last_seq - max(viewer.read_seq, viewer.private_read_seq, viewer.from_seq))
 
 
 class Conversations:
@@ -284,6 +289,7 @@ def _as_seen(
         last_message=as_message(last) if last else None,
         unread_count=unread_count(stored, viewer, last),
         read_seq=viewer.read_seq,
+        private_read_seq=viewer.private_read_seq,
     )
 
 

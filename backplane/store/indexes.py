@@ -9,7 +9,7 @@ from pymongo import ASCENDING, IndexModel
 
 from backplane.store.documents import Database
 from backplane.store.failures import reading, writing
-from schemas.names import BLOCKS, MEMBERS, MESSAGES, SESSIONS, USERS
+from schemas.names import BLOCKS, MARKS, MEMBERS, MESSAGES, SESSIONS, USERS
 
 
 class Index(NamedTuple):
@@ -53,6 +53,8 @@ INDEXES: Final = (
     Index(MESSAGES, ("conversation_id", "pinned_ms"), "what is pinned", options=_PINNED),
     Index(BLOCKS, ("conversation_id",), "who blocks whom in a direct conversation"),
     Index(BLOCKS, ("blocker_id",), "whom a person blocks"),
+    Index(MARKS, ("conversation_id", "user_id"), "a person's marks in the threads of a conversation"),
+    Index(MARKS, ("conversation_id", "thread_root_id"), "who has read a message of a thread"),
     Index(USERS, ("username",), "one person a name", unique=True),
     Index(USERS, ("email",), "sign in by email", options=_SPARSE),
     Index(SESSIONS, ("user_id",), "a person's devices"),
@@ -60,7 +62,7 @@ INDEXES: Final = (
     Index(SESSIONS, ("spent",), "the session of a refresh token that was used before", options=_SPARSE),
 )
 
-_COLLECTIONS: Final = (MESSAGES, MEMBERS, BLOCKS, USERS, SESSIONS)
+_COLLECTIONS: Final = (MESSAGES, MEMBERS, MARKS, BLOCKS, USERS, SESSIONS)
 
 
 async def missing(database: Database) -> list[Index]:

@@ -19,6 +19,7 @@ from backplane.store.blocks import Blocks
 from backplane.store.conversations import Conversations
 from backplane.store.documents import Database, Document, from_document, to_document
 from backplane.store.failures import reading, writing
+from backplane.store.marks import Marks
 from backplane.store.messages import Messages
 from backplane.store.operations import Operations
 from backplane.store.sessions import Sessions
@@ -65,6 +66,7 @@ class Store:
         self.messages = Messages(database)
         self.operations = Operations(database)
         self.blocks = Blocks(database)
+        self.marks = Marks(database)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:

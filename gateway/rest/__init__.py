@@ -11,6 +11,7 @@
     messages       send, get, page, threads, pins
     changes        edit, delete, react, pin
     members        members, roles, settings, what a conversation is to oneself, blocks
+    receipts       how far one has read; who has read a message
     sync           the whole state, bounded and paged
     events         the user's log by long poll
     openapi        the document made from the table

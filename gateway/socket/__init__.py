@@ -14,6 +14,7 @@ In reading order::
     resume      whether a position can be continued: the table of the protocol                        [pure]
     delivery    what one connection has had of its user's log, and what it lacks                      [pure]
     session     every other decision of one connection: frames, clocks, goodbyes                      [pure]
+    marking     receipts that wait to be appended, merged                                             [pure]
     catchup     looking at a log and reading pages of it
     line        one socket as we use it: send, receive, say goodbye, abort
     transport   the thin subclass of uvicorn's WebSocket protocol that lets a line abort

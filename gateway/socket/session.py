@@ -16,6 +16,7 @@ from schemas.client_frames import (
     ClientInfo,
     Connect,
     Pong,
+    Receipt,
     Refresh,
     SendMessage,
     Sync,
@@ -34,6 +35,7 @@ GRACE_SECONDS = 2.0
 """How long a goodbye may take before the socket is aborted."""
 
 Request = SendMessage | ChangeFrame | Sync | Refresh
+"""What wants exactly one answer."""
 
 
 class Goodbye(NamedTuple):
@@ -88,8 +90,8 @@ class Session:
         """Whether the next frame must wait: too much is under way, or the client does not read its answers."""
         return self.unanswered >= MAX_UNANSWERED or self.delivery.waiting_bytes > self._buffer_bytes
 
-    def receive(self, raw: str | bytes, now: float) -> Request | None:
-        """A frame came: the request in it, which wants exactly one `answer`, or None if it is dealt with."""
+    def receive(self, raw: str | bytes, now: float) -> Request | Receipt | None:
+        """A frame came: the request in it, which wants exactly one `answer`; a receipt, which wants none; None if it is dealt with."""
         self._heard_at = now
         if self.goodbye is not None:
             return None
@@ -106,6 +108,8 @@ class Session:
                 self.dismiss(Goodbye(CLOSES["bad_request"], "`connect` comes once"), now)
             case Pong():
                 pass
+            case Receipt():
+                return frame
             case _:
                 self.unanswered += 1
                 return frame
@@ -115,6 +119,10 @@ class Session:
         """Answer a request that `receive` returned."""
         self.unanswered -= 1
         self.delivery.put(encode_frame(Reply(error is None, request.id, result, error)))
+
+    def refuse(self, request_id: int | None, error: ErrorBody) -> None:
+        """Say that something was not taken for which no answer is owed."""
+        self.delivery.put(encode_frame(Reply(False, request_id, error=error)))
 
     def refreshed(self, identity: Identity, now: float, now_ms: int) -> ErrorBody | None:
         """A new token came: live on until its end; an error if it speaks for somebody else."""

@@ -220,7 +220,7 @@ async def run_stack(folder: Path, *, gateways: int = 2, consumers: int = 2, **ov
             redis,
             mongodb,
             [process("gateway", n) for n in range(gateways)],
-            [process("consumers", n, "--stages", "persist,fanout") for n in range(consumers)],
+            [process("consumers", n, "--stages", "persist,fanout,receipts") for n in range(consumers)],
             client,
             store,
         )

@@ -24,6 +24,7 @@ from gateway.socket.hub import Hub
 from gateway.socket.transport import uvicorn_options
 from gateway.tokens import Tokens
 from schemas.ids import Position, SessionId, StreamId, UserId
+from schemas.stages import STAGES
 from tests.services import free_port
 
 SUBPROTOCOL = "headrace.v1"
@@ -164,13 +165,15 @@ async def serving(settings: Settings, **hub_options) -> AsyncIterator[Rig]:
     redis = await Redis.open(settings)
     names = settings.names
     for partition in range(names.partitions):
-        for stream, group in ((names.intents(partition), "persist"), (names.events(partition), "fanout")):
-            await redis.command("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+        for stage in STAGES.values():
+            stream = names.stream(stage.stream, partition)
+            await redis.command("XGROUP", "CREATE", stream, stage.name, "0", "MKSTREAM")
     load = Load(settings, redis, poll_seconds=0.1)
     await load.start()
     logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
     intents = Intents(redis, limit=settings.intents_in_flight)
-    intake = Intake(names, intents, load, limit=settings.intents_in_flight)
+    marks = Intents(redis, limit=settings.intents_in_flight, stream="receipts")
+    intake = Intake(names, intents, marks, load, limit=settings.intents_in_flight)
     hub = Hub(settings, logs, intake, tokens, **hub_options)
     doorbells = Doorbells(redis, hub.on_ring, hub.on_lost)
     hub.attach(doorbells)
