@@ -82,6 +82,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     members: list[Member]
     last_message: Message | None | msgspec.UnsetType = msgspec.UNSET
     unread_count: int | msgspec.UnsetType = msgspec.UNSET
+    mention_count: int | msgspec.UnsetType = msgspec.UNSET
+    """Unread messages that mention this member or everybody; at most 100."""
     read_seq: int | msgspec.UnsetType = msgspec.UNSET
     muted_until: str | None | msgspec.UnsetType = msgspec.UNSET
     archived: bool | msgspec.UnsetType = msgspec.UNSET

@@ -6,6 +6,8 @@
     sessions       refresh tokens, one family a session
     conversations  conversations and members: states for persist, lists for REST, recipients for fanout
     marks          how far people have received and read: only ever raised
+    lookups        newest messages and unread mentions of many conversations at once
+    keys           under which keys a message is found; pure
     messages       messages: repeats, ordered inserts, pages
     together       writes of several partitions in one command
     documents      structs to documents and back; bounded queries
@@ -23,7 +25,7 @@ Documents (timestamps are `*_ms` integers; ids are UUID strings; a field that is
     marks          {_id: "<conversation>:<user>:<thread root>", conversation_id, user_id, thread_root_id, delivered_seq?, read_seq?,
                     private_read_seq?, marked_by?, privately_by?}
     messages       {_id, conversation_id, seq, rev, sender_id|null, client_msg_id, intent_id, body_hash, text|null, reply_to?,
-                    thread_root_id?, mentions?, created_ms, edited_ms?, deleted_ms?, void?}
+                    thread_root_id?, mentions?, found_by: [key, …], created_ms, edited_ms?, deleted_ms?, void?}
     layout         {_id: "layout", namespace, partitions, shards, schema_version}
 
 Queries are written to be right and fast on MongoDB and on the embedded stand-in alike: ranges bound at both ends, `$in` in

@@ -44,6 +44,7 @@ INDEXES: Final = (
     Index(
         MESSAGES, ("conversation_id", "sender_id", "client_msg_id"), "a resend is the same message (A7)", unique=True
     ),
+    Index(MESSAGES, ("found_by",), "newest messages, and mentions, of a page of conversations in one query"),
     Index(MESSAGES, ("conversation_id", "thread_root_id", "seq"), "pages of a thread", options=_IN_THREAD),
     Index(
         MEMBERS, ("conversation_id", "user_id"), "one membership a person, with all its spans (hole B9)", unique=True
