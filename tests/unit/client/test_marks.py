@@ -2,9 +2,11 @@ import msgspec
 
 from headrace_client import effects
 from headrace_client.core import Core
-from headrace_client.entities import Conversation, ErrorBody, Member, Receipt, State
+from headrace_client.entities import Conversation, ErrorBody, Member, Receipt, State, User
+from headrace_client.events import Event
 from headrace_client.marks import NEVER, PAUSE_S, Key, Levels, Marks, frames_of
 from headrace_client.store import Saved
+from headrace_client.view import View
 
 CHAT, OTHER = Key("c1"), Key("c2")
 
@@ -69,6 +71,30 @@ def test_what_others_may_not_see_is_a_frame_of_its_own() -> None:
     public, private = frames_of(Key("c1", "root"), Levels(4, 3, 9))
     assert (public["delivered_seq"], public["read_seq"], public["thread_root_id"]) == (4, 3, "root")
     assert (private["read_seq"], private["private"]) == (9, True)
+
+
+def test_a_view_keeps_the_higher_of_what_it_has_and_what_it_hears() -> None:
+    view = View("me")
+    members = (Member(user_id="me", read_seq=2, delivered_seq=2), Member(user_id="you"))
+    chat = Conversation(conversation_id="c1", kind="group", members=members, read_seq=2, last_seq=9)
+    user = User(user_id="me", username="me")
+    view.replace(State(position="1-0", user=user, conversations=(chat,)))
+    heard = [
+        Receipt(conversation_id="c1", user_id="me", delivered_seq=5, read_seq=4, private_read_seq=6),
+        Receipt(conversation_id="c1", user_id="me", delivered_seq=1, read_seq=1),
+        Receipt(conversation_id="c1", user_id="you", delivered_seq=3, read_seq=3),
+        Receipt(conversation_id="c1", user_id="you", delivered_seq=8, read_seq=8, thread_root_id="root"),
+        Receipt(conversation_id="c1", user_id="stranger", delivered_seq=8, read_seq=8),
+        Receipt(conversation_id="c2", user_id="you", delivered_seq=8, read_seq=8),
+    ]
+    for number, receipt in enumerate(heard):
+        view.apply(Event("receipt.updated", f"e{number}", "", f"1-{number + 1}", receipt))
+    room = view.rooms["c1"]
+    assert {who: (one.delivered_seq, one.read_seq) for who, one in room.members.items()} == {
+        "me": (5, 4),
+        "you": (3, 3),
+    }
+    assert (room.conversation.read_seq, room.conversation.private_read_seq) == (4, 6)
 
 
 def said(todo: list[effects.Effect]) -> list[dict]:
