@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.stages import STAGES
 from tests.system.scene import open_scene
 from tests.system.stack import LEASE_SECONDS, PARTITIONS, Stack, run_stack, until
 
@@ -24,7 +25,7 @@ async def test_each_partition_has_one_owner_a_stage_and_sigterm_gives_back_at_on
         half = [PARTITIONS // 2, PARTITIONS // 2]
 
         async def even() -> bool:
-            return await shares(stack) == [half, half]
+            return await shares(stack) == [half] * len(STAGES)
 
         await until(even, 30, "the partitions are not shared evenly")
         await scene.people(4)
@@ -39,7 +40,7 @@ async def test_each_partition_has_one_owner_a_stage_and_sigterm_gives_back_at_on
         assert len(set((await stack.owners())["persist"].values()) & before) <= 1, "it left, and its leases stayed"
 
         async def all_taken() -> bool:
-            return await shares(stack) == [[PARTITIONS], [PARTITIONS]]
+            return await shares(stack) == [[PARTITIONS]] * len(STAGES)
 
         await until(all_taken, 30, "the partitions of the one that left were not taken")
         assert time.monotonic() - left_at < LEASE_SECONDS + 1.5
