@@ -12,7 +12,7 @@ from backplane.errors import Permanent
 from backplane.redis import Redis, Word
 from backplane.streams import Entry
 from schemas.ids import StreamId
-from schemas.names import AGAIN_FIELD, Names
+from schemas.names import AGAIN_FIELD
 from schemas.stages import PartitionStream
 
 LAST: Final = StreamId(2**63 - 1, 2**63 - 1)
@@ -34,17 +34,6 @@ class StreamState:
     bytes: int
 
 
-def key_of(names: Names, kind: PartitionStream, partition: int) -> str:
-    """The key of a stream."""
-    match kind:
-        case "intents":
-            return names.intents(partition)
-        case "events":
-            return names.events(partition)
-        case "dead":
-            return names.dead(partition)
-
-
 async def states(redis: Redis, partitions: Sequence[int]) -> list[StreamState]:
     """Every stream of these partitions.
 
@@ -53,7 +42,7 @@ async def states(redis: Redis, partitions: Sequence[int]) -> list[StreamState]:
     """
     found: list[StreamState] = []
     for partition in partitions:
-        keys = [key_of(redis.names, kind, partition) for kind in _KINDS]
+        keys = [redis.names.stream(kind, partition) for kind in _KINDS]
         replies = [await _of_stream(redis, key) for key in keys]
         found += [
             StreamState(kind, partition, entries, first, last, size)
@@ -80,7 +69,7 @@ def _edge(reply: Any) -> StreamId | None:
 
 async def groups(redis: Redis, kind: PartitionStream, partition: int) -> list[dict[str, int | str | None]]:
     """What Redis says about the groups of a stream (XINFO GROUPS); empty if the stream does not exist."""
-    [reply] = await redis.pipeline([("XINFO", "GROUPS", key_of(redis.names, kind, partition))])
+    [reply] = await redis.pipeline([("XINFO", "GROUPS", redis.names.stream(kind, partition))])
     if isinstance(reply, Permanent):  # no such key
         return []
     if isinstance(reply, Exception):

@@ -94,6 +94,13 @@ class Settings(BaseSettings):
     reactions_a_user: int = Field(10, description="Reactions of one person to one message.", ge=1, le=100)
     member_limit: int = Field(1000, description="Members of one conversation.", ge=2, le=1000)
 
+    receipt_members: int = Field(
+        50,
+        description="Up to so many members everybody in a conversation is told of receipts; others ask.",
+        ge=0,
+        le=1000,
+    )
+
     heartbeat_seconds: float = Field(25.0, description="Between two pings of a socket.", gt=0)
     connect_seconds: float = Field(10.0, description="Within which a socket must send `connect`.", gt=0)
     slow_consumer_seconds: float = Field(30.0, description="A connection without progress this long is closed.", gt=0)

@@ -9,13 +9,13 @@ import asyncio
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from backplane.errors import Transient, Unknown
 from backplane.redis import Redis, Word, fcall
 from schemas.events import Event, encode_header
 from schemas.ids import StreamId
-from schemas.names import CONSUMER, INTENT_FIELD, Names
+from schemas.names import CONSUMER, INTENT_FIELD, MARK_FIELD, Names
 from schemas.stages import STAGES, Stage, groups_of
 
 PIPELINE_INTENTS: Final = 500
@@ -31,12 +31,14 @@ _Waiting = tuple[int, bytes, asyncio.Future[StreamId]]
 class Intents:
     """The gateway's end: appends that arrive while one is in flight go out together in the next pipeline (bounded).
 
-    One pipeline at a time, first come, first sent: what one connection says stays in the order in which it was said.
+    One pipeline at a time, first come, first sent: what one connection says stays in the order in which it was said. Marks go the
+    same way, to streams of their own, and never wait behind messages.
     """
 
-    def __init__(self, redis: Redis, *, limit: int) -> None:
+    def __init__(self, redis: Redis, *, limit: int, stream: Literal["intents", "receipts"] = "intents") -> None:
         self._redis, self._limit = redis, limit
-        self._streams = [redis.names.intents(partition) for partition in range(redis.names.partitions)]
+        self._field = INTENT_FIELD if stream == "intents" else MARK_FIELD
+        self._streams = [redis.names.stream(stream, partition) for partition in range(redis.names.partitions)]
         self._waiting: list[_Waiting] = []
         self._in_flight = 0
         self._sender: asyncio.Task[None] | None = None
@@ -71,7 +73,7 @@ class Intents:
             self._sender = None
 
     async def _send_batch(self, batch: list[_Waiting]) -> None:
-        commands = [("XADD", self._streams[partition], "*", INTENT_FIELD, intent) for partition, intent, _ in batch]
+        commands = [("XADD", self._streams[partition], "*", self._field, intent) for partition, intent, _ in batch]
         replies: Sequence[Any] = [Unknown("the process stopped before the answer")] * len(batch)
         try:
             replies = await self._redis.pipeline(commands, append=True)
@@ -133,7 +135,7 @@ class Partition:
         self.names: Names = redis.names
         self.stage, self.partition, self.token = stage, partition, token
         self._redis = redis
-        self._stream = self.names.intents(partition) if stage.stream == "intents" else self.names.events(partition)
+        self._stream = self.names.stream(stage.stream, partition)
         self._token_key = self.names.token(partition, stage.name)
         self._attempts = self.names.attempts(partition, stage.name)
         self._last: bytes | None = None  # what `fetch` has seen; before that, there may be anything
@@ -289,8 +291,9 @@ class StageLag:
 async def lags(redis: Redis) -> list[StageLag]:
     """The lag of every stage in every partition, in pipelined calls; a stage whose group does not exist yet but has entries is unknown."""
     asked = [(stage, partition) for stage in STAGES.values() for partition in range(redis.names.partitions)]
-    streams = {"intents": redis.names.intents, "events": redis.names.events}
-    replies = await redis.all([fcall("lag", [streams[stage.stream](at)], [stage.name]) for stage, at in asked])
+    replies = await redis.all(
+        [fcall("lag", [redis.names.stream(stage.stream, at)], [stage.name]) for stage, at in asked]
+    )
     return [
         StageLag(stage.name, partition, _known(lag), pending, _known(oldest_ms))
         for (stage, partition), (lag, pending, oldest_ms) in zip(asked, replies, strict=True)

@@ -30,6 +30,11 @@ stream_age = Gauge(
 )
 redeliveries = Counter("headrace_redeliveries_total", "Entries taken again after a crash or a hand-over.", ["stage"])
 duplicates = Counter("headrace_duplicates_total", "Intents found already applied, by whose repeat it was.", ["kind"])
+receipts = Counter(
+    "headrace_receipts_total",
+    "Merged marks of a person in a conversation or thread, by what came of them.",
+    ["outcome"],
+)
 fenced = Counter("headrace_fenced_writes_total", "Calls refused because somebody else owns the partition.", ["stage"])
 dead_letters = Counter("headrace_dead_letters_total", "Entries moved to the dead stream.", ["stage"])
 lost_trimmed = Counter("headrace_lost_trimmed_total", "Pending entries that were trimmed away: lost work.", ["stage"])

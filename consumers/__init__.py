@@ -2,11 +2,12 @@
 
 Read in this order::
 
-    __main__ ─▶ process ─▶ worker ─▶ tenure + runner ─▶ stages ─┬▶ persist ─▶ decide     intents ─▶ MongoDB, events
-                             │             │                    ├▶ fanout ─▶ recipients  events  ─▶ user logs
-                             └▶ sharing    └▶ lanes, pace        └▶ webhooks/            events  ─▶ other people's servers
+    __main__ ─▶ process ─▶ worker ─▶ tenure + runner ─▶ stages ─┬▶ persist ─▶ decide       intents  ─▶ MongoDB, events
+                             │             │                    ├▶ receipts ─▶ watermarks  marks    ─▶ MongoDB, events
+                             │             │                    ├▶ fanout ─▶ recipients    events   ─▶ user logs
+                             └▶ sharing    └▶ lanes, pace        └▶ webhooks/              events   ─▶ other people's servers
 
-    __main__    `python -m consumers --stages persist,fanout`
+    __main__    `python -m consumers --stages persist,fanout,receipts`
     process     the composition root: opens what is outside, runs one worker a stage, stops them
     worker      one stage in this process: heartbeats, takes and gives back partitions, runs a tenure on each
     sharing     how many partitions are mine: pure
@@ -19,6 +20,9 @@ Read in this order::
     decide      intents: repeats first, then checks, then numbers; pure
     verdicts    what its outcomes look like as events: pure
     ledger      the counters and members of the conversations touched in a tenure
+    receipts    marks: merge, look up, raise; the shell
+    watermarks  marks: merged, clamped, only forward; pure
+    tidings     what new levels look like as events; pure
     fanout      events: append to every recipient's log, shard by shard
     recipients  who gets an event: a function of the event
     webhooks/   events: park what webhooks want, and send it

@@ -1,4 +1,4 @@
-"""`python -m consumers [--stages persist,fanout]`: settings from the environment, SIGTERM and SIGINT stop it in order."""
+"""`python -m consumers [--stages persist,fanout,receipts]`: settings from the environment, SIGTERM and SIGINT stop it in order."""
 
 import argparse
 import asyncio

@@ -115,6 +115,8 @@ class Fanout:
         self._logs, self._grants, self._conversations = logs, grants, conversations
         self._skip_seconds = skip_seconds
         self._audiences: Cache[ConversationId, Audience] = Cache(_MEMBERS_KEPT)
+        self._passed: Cache[ConversationId, int] = Cache(_MEMBERS_KEPT)
+        """The highest `rev` whose change is behind us: what a known audience is good for."""
         self._skipped: set[int] = set()
         self._knows_skipped = False
         self._try_again_at: dict[int, float] = {}
@@ -189,8 +191,13 @@ class Fanout:
         audiences: dict[ConversationId, Audience] = {}
         wanted: set[ConversationId] = set()
         for header in headers:
-            if changes_members(header):
+            passed = self._passed.get(header.conversation_id) or 0
+            # A receipt comes by another way than the changes of its conversation, and may outrun one that it already knows of:
+            # somebody who has just been removed would be told, somebody who was just added would not.
+            if changes_members(header) or (header.event == "receipt.updated" and header.rev > passed):
                 self._audiences.drop(header.conversation_id)
+            if header.rev > passed:
+                self._passed.put(header.conversation_id, header.rev)
         for header in headers:
             if header.to:
                 continue

@@ -25,6 +25,7 @@ from consumers.changes import Rules
 from consumers.fanout import Fanout
 from consumers.pace import Pace
 from consumers.persist import Persist
+from consumers.receipts import Receipts
 from consumers.runner import Runner
 from consumers.stores import Stores
 from consumers.tenure import Tenure
@@ -80,6 +81,10 @@ def make_worker(
                 return partition, Runner(partition, tenure, _fanout(settings, redis, store, tenure), settings)
             case "webhooks":
                 return partition, _webhooks(settings, store, directory, partition, tenure)
+            case "receipts":
+                return partition, Runner(
+                    partition, tenure, make_receipts(settings, redis, store, tenure.partition), settings
+                )
 
     return Worker(stage, worker_id, leases, settings, build, stalled_seconds=stalled_seconds)
 
@@ -111,6 +116,21 @@ def _fanout(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> F
         grants=Grants(redis),
         conversations=store.conversations,
         skip_seconds=settings.shard_skip_seconds,
+    )
+
+
+def make_receipts(settings: Settings, redis: Redis, store: Store, partition: int) -> Receipts:
+    """The receipts stage for one tenure of a partition."""
+    return Receipts(
+        settings.names,
+        partition,
+        conversations=store.conversations,
+        marks=store.marks,
+        messages=store.messages,
+        ring=partial(doorbells.ring, redis),
+        drop=_logs(settings, redis).drop,
+        late_seconds=settings.mongodb_timeout_seconds,
+        everybody_up_to=settings.receipt_members,
     )
 
 

@@ -130,7 +130,8 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
 
         logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
         intents = Intents(redis, limit=settings.intents_in_flight)
-        intake = Intake(settings.names, intents, load, limit=settings.intents_in_flight)
+        marks = Intents(redis, limit=settings.intents_in_flight, stream="receipts")
+        intake = Intake(settings.names, intents, marks, load, limit=settings.intents_in_flight)
 
         # Three doorbells: ephemera must not delay events, and a long poll that ends must not silence a socket of the same user.
         ephemera = make_ephemera(settings, redis, store, load)

@@ -9,7 +9,7 @@ from uuid_utils import uuid7
 from backplane import telemetry
 from backplane.errors import Permanent, Transient, Unknown
 from backplane.streams import Intents
-from gateway.load import Load
+from gateway.load import Adds, Load
 from schemas import client_frames
 from schemas.errors import ErrorBody, error
 from schemas.ids import ClientMsgId, ClientOpId, ConversationId, IntentId, MessageId, UserId
@@ -22,6 +22,7 @@ from schemas.intents import (
     SendMessage,
     encode_intent,
 )
+from schemas.marks import Mark, encode_mark
 from schemas.names import Names
 from schemas.text import clean_emoji, clean_text
 
@@ -111,11 +112,33 @@ def _change_intent(request: client_frames.ChangeFrame, common: dict[str, Any]) -
         raise Refused(error("bad_request", str(failure))) from None
 
 
-class Intake:
-    """Appends intents, unless the server is behind."""
+def receipt_mark(actor: UserId, request: client_frames.Receipt, *, answer: str | None = None) -> Mark:
+    """The mark of a `receipt`; `answer` is the channel of a REST call that waits.
 
-    def __init__(self, names: Names, intents: Intents, load: Load, *, limit: int) -> None:
-        self._names, self._intents, self._load, self._limit = names, intents, load, limit
+    Raises:
+        Refused: it says nothing.
+    """
+    if not (request.delivered_seq or request.read_seq):
+        raise Refused(error("bad_request", "give `delivered_seq` or `read_seq`, from 1 on"))
+    return Mark(
+        mark_id=new_intent_id(),
+        conversation_id=ConversationId(request.conversation_id),
+        actor_id=actor,
+        at_ms=time.time_ns() // 1_000_000,
+        delivered_seq=request.delivered_seq or 0,
+        read_seq=request.read_seq or 0,
+        thread_root_id=request.thread_root_id,
+        private=request.private,
+        answer=answer,
+    )
+
+
+class Intake:
+    """Appends intents and marks, unless the server is behind with what they are work for."""
+
+    def __init__(self, names: Names, intents: Intents, marks: Intents, load: Load, *, limit: int) -> None:
+        self._names, self._load, self._limit = names, load, limit
+        self._streams: dict[Adds, Intents] = {"intents": intents, "receipts": marks}
 
     async def append(self, intent: Intent) -> None:
         """Returns once Redis has the intent: it is accepted. Intents of one caller keep the order of the calls.
@@ -124,20 +147,29 @@ class Intake:
             Refused: `overloaded`, `unavailable`: it was not taken. `outcome_unknown`: it may have been.
         """
         try:
-            await self._append(intent)
+            await self._append("intents", intent.conversation_id, encode_intent(intent))
         except Refused as refused:
             telemetry.intents.labels(_type(intent), refused.error.code).inc()
             raise
         telemetry.intents.labels(_type(intent), "accepted").inc()
         telemetry.message_seconds.labels("accepted").observe(max(0.0, time.time() - intent.at_ms / 1000))
 
-    async def _append(self, intent: Intent) -> None:
-        if refusal := self._load.refusal():
+    async def append_mark(self, mark: Mark) -> None:
+        """The same for a mark; raises the same. After `outcome_unknown` the same again is harmless."""
+        try:
+            await self._append("receipts", mark.conversation_id, encode_mark(mark))
+        except Refused as refused:
+            telemetry.intents.labels("receipt", refused.error.code).inc()
+            raise
+        telemetry.intents.labels("receipt", "accepted").inc()
+
+    async def _append(self, stream: Adds, conversation_id: ConversationId, entry: bytes) -> None:
+        if refusal := self._load.refusal(stream):
             raise Refused(refusal)
-        if self._intents.in_flight >= self._limit:
+        if self._streams[stream].in_flight >= self._limit:
             raise Refused(error("overloaded", retry_after_ms=FULL_RETRY_MS))
         try:
-            await self._intents.append(self._names.partition_of(intent.conversation_id), encode_intent(intent))
+            await self._streams[stream].append(self._names.partition_of(conversation_id), entry)
         except Unknown:
             raise Refused(error("outcome_unknown")) from None
         except Transient:

@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from typing import Final, Literal, get_args
 
 import structlog
 
@@ -18,24 +19,37 @@ from backplane.redis import Redis
 from backplane.settings import Settings
 from backplane.streams import StageLag, lags, memory_ratio
 from schemas.errors import ErrorBody, error
-from schemas.stages import STAGES
+from schemas.stages import work_of
 
 POLL_SECONDS = 1.0
 STALE_SECONDS = 5.0
 """How long what was last seen counts; older is unknown."""
 RETRY_MS = (1000, 4000)
 
+Adds = Literal["intents", "receipts"]
+"""The streams that gateways add to."""
+_ADDS: Final[tuple[Adds, ...]] = get_args(Adds)
+
 _log = structlog.get_logger(__name__)
 
 
 def judge(
-    stage_lags: Sequence[StageLag], ratio: float, *, overload_seconds: float, memory_limit_ratio: float
+    stage_lags: Sequence[StageLag],
+    ratio: float,
+    *,
+    overload_seconds: float,
+    memory_limit_ratio: float,
+    stream: Adds = "intents",
 ) -> str | None:
-    """Why no more intents should be taken now; None if the required stages keep up and there is room in Redis."""
+    """Why nothing should be added to these streams now; None if the stages that this is work for keep up and there is room in Redis.
+
+    Marks that pile up refuse marks and no message: what a person reads must not keep others from writing.
+    """
+    concerned = {stage.name for stage in work_of(stream)}
     if ratio >= memory_limit_ratio:
         return f"Redis is at {ratio:.0%} of its memory"
     for lag in stage_lags:
-        if not any(stage.required for stage in STAGES.values() if stage.name == lag.stage):
+        if lag.stage not in concerned:
             continue
         if lag.oldest_ms is None:
             return f"how far {lag.stage} of partition {lag.partition} is behind can not be told"
@@ -57,7 +71,7 @@ class Load:
     ) -> None:
         self._settings, self._redis = settings, redis
         self._poll_seconds, self._stale_seconds = poll_seconds, stale_seconds
-        self._reason: str | None = "nothing was seen yet"
+        self._reasons: dict[Adds, str | None] = dict.fromkeys(_ADDS, "nothing was seen yet")
         self._seen_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
@@ -73,9 +87,9 @@ class Load:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def refusal(self) -> ErrorBody | None:
+    def refusal(self, stream: Adds = "intents") -> ErrorBody | None:
         """What a client that wants to add work is told; None: welcome."""
-        if self._reason is None and time.monotonic() - self._seen_at <= self._stale_seconds:
+        if self._reasons[stream] is None and time.monotonic() - self._seen_at <= self._stale_seconds:
             return None
         return error("overloaded", retry_after_ms=random.randint(*RETRY_MS))
 
@@ -95,12 +109,17 @@ class Load:
             labels = (lag.stage, str(lag.partition))
             telemetry.stream_lag.labels(*labels).set(-1 if lag.lag is None else lag.lag)
             telemetry.stream_age.labels(*labels).set(-1 if lag.oldest_ms is None else lag.oldest_ms / 1000)
-        reason = judge(
-            stage_lags,
-            ratio,
-            overload_seconds=self._settings.overload_seconds,
-            memory_limit_ratio=self._settings.memory_limit_ratio,
-        )
-        if (reason is None) is not (self._reason is None):
-            _log.log(logging.INFO if reason is None else logging.WARNING, "load changed", reason=reason)
-        self._reason, self._seen_at = reason, time.monotonic()
+        for stream in _ADDS:
+            reason = judge(
+                stage_lags,
+                ratio,
+                overload_seconds=self._settings.overload_seconds,
+                memory_limit_ratio=self._settings.memory_limit_ratio,
+                stream=stream,
+            )
+            if (reason is None) is not (self._reasons[stream] is None):
+                _log.log(
+                    logging.INFO if reason is None else logging.WARNING, "load changed", stream=stream, reason=reason
+                )
+            self._reasons[stream] = reason
+        self._seen_at = time.monotonic()

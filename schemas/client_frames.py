@@ -10,6 +10,7 @@ import msgspec
 from schemas.ids import MAX_SAFE_INTEGER, MENTION_PATTERN, UUID_PATTERN
 
 RequestId = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
+Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
 UuidText = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN)]
 Mention = Annotated[str, msgspec.Meta(pattern=MENTION_PATTERN)]
 """A user id, or `all` for everybody in the conversation."""
@@ -103,6 +104,17 @@ class RemoveReaction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 ChangeFrame = EditMessage | DeleteMessage | AddReaction | RemoveReaction
 
 
+class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="receipt"):
+    """How far this person has received and read; answered only if it is refused. `private`: only their own devices hear of the reading."""
+
+    conversation_id: UuidText
+    id: RequestId | None = None
+    delivered_seq: Seq | None = None
+    read_seq: Seq | None = None
+    thread_root_id: UuidText | None = None
+    private: bool = False
+
+
 class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="sync"):
     """A page of the log after a position, to mend a gap."""
 
@@ -169,7 +181,7 @@ class SetPresence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 LiveFrame = Watch | Unwatch | Typing | SubscribePresence | UnsubscribePresence | SetPresence
 """Frames about ephemera: what is never stored."""
 
-ClientFrame = Connect | SendMessage | ChangeFrame | Sync | Refresh | LiveFrame | Pong
+ClientFrame = Connect | SendMessage | ChangeFrame | Receipt | Sync | Refresh | LiveFrame | Pong
 
 _decoder = msgspec.json.Decoder(ClientFrame)
 

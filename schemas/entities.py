@@ -56,6 +56,15 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     read_seq: int = 0
 
 
+class ThreadMark(msgspec.Struct, frozen=True, kw_only=True):
+    """How far somebody has received and read one thread of a conversation."""
+
+    thread_root_id: str
+    delivered_seq: int = 0
+    read_seq: int = 0
+    private_read_seq: int = 0
+
+
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation as one of its members sees it.
 
@@ -73,11 +82,16 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     members: list[Member]
     last_message: Message | None | msgspec.UnsetType = msgspec.UNSET
     unread_count: int | msgspec.UnsetType = msgspec.UNSET
+    mention_count: int | msgspec.UnsetType = msgspec.UNSET
+    """Unread messages that mention this member or everybody; at most 100."""
     read_seq: int | msgspec.UnsetType = msgspec.UNSET
     muted_until: str | None | msgspec.UnsetType = msgspec.UNSET
     archived: bool | msgspec.UnsetType = msgspec.UNSET
     first_seq: int | msgspec.UnsetType = msgspec.UNSET
     """The number of the oldest message that this member may see."""
+    private_read_seq: int | msgspec.UnsetType = msgspec.UNSET
+    thread_marks: list[ThreadMark] | msgspec.UnsetType = msgspec.UNSET
+    """Only when one conversation is asked for."""
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 

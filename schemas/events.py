@@ -31,6 +31,7 @@ EventName = Literal[
     "member.role_changed",
     "operation.rejected",
     "block.updated",
+    "receipt.updated",
 ]
 
 
@@ -76,7 +77,21 @@ class Voided(msgspec.Struct, frozen=True):
     rev: int
 
 
-EventData = Message | Conversation | MemberChanged | Blocking | Rejection | Voided
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The data of `receipt.updated`: how far somebody has received and read, in absolute numbers: later ones only rise (hole C11).
+
+    `private_read_seq` is in what their own devices alone are told.
+    """
+
+    conversation_id: ConversationId
+    user_id: UserId
+    delivered_seq: int
+    read_seq: int
+    thread_root_id: str | msgspec.UnsetType = msgspec.UNSET
+    private_read_seq: int | msgspec.UnsetType = msgspec.UNSET
+
+
+EventData = Message | Conversation | MemberChanged | Blocking | Rejection | Voided | Receipt
 
 _encoder = msgspec.json.Encoder()
 _header_decoder = msgspec.json.Decoder(EventHeader)

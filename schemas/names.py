@@ -6,6 +6,7 @@ The braces are Redis Cluster hash tags: all keys of one atomic call share a tag 
 from dataclasses import dataclass
 
 from schemas.ids import ConversationId, UserId, partition_of, shard_of
+from schemas.stages import PartitionStream
 
 CONSUMER = "owner"
 """The one consumer of every group, whoever that is: a successor finds its predecessor's pending entries (design §3)."""
@@ -13,6 +14,7 @@ CONSUMER = "owner"
 # Fields of stream entries: one letter, because every entry carries them.
 INTENT_FIELD = b"i"  # intents: the encoded intent
 AGAIN_FIELD = b"r"  # intents: an operator has appended this one again
+MARK_FIELD = b"m"  # receipts: the encoded mark
 HEADER_FIELD = b"h"  # events: the encoded EventHeader
 BODY_FIELD = b"b"  # events and user logs: the frame's bytes after the position
 
@@ -23,6 +25,7 @@ MEMBERS = "members"
 MESSAGES = "messages"
 OPERATIONS = "operations"
 BLOCKS = "blocks"
+MARKS = "marks"
 ATTACHMENTS = "attachments"
 AUDIT = "audit"
 WEBHOOKS = "webhooks"
@@ -60,6 +63,22 @@ class Names:
     def dead(self, partition: int) -> str:
         """The stream of what could not be handled, with why."""
         return f"{self.partition_tag(partition)}dead"
+
+    def receipts(self, partition: int) -> str:
+        """The stream of read and delivered marks."""
+        return f"{self.partition_tag(partition)}receipts"
+
+    def stream(self, kind: PartitionStream, partition: int) -> str:
+        """A stream of a partition, by its kind."""
+        match kind:
+            case "intents":
+                return self.intents(partition)
+            case "receipts":
+                return self.receipts(partition)
+            case "events":
+                return self.events(partition)
+            case "dead":
+                return self.dead(partition)
 
     def lease(self, partition: int, stage: str) -> str:
         """Who owns the partition for a stage; expires."""

@@ -6,9 +6,9 @@ only for as long as it is at most `max_lag` entries behind, and is cut and alarm
 
 from typing import Final, Literal, NamedTuple
 
-StageName = Literal["persist", "fanout", "webhooks"]
-StreamKind = Literal["intents", "events"]
-PartitionStream = Literal["intents", "events", "dead"]
+StageName = Literal["persist", "receipts", "fanout", "webhooks"]
+StreamKind = Literal["intents", "events", "receipts"]
+PartitionStream = Literal["intents", "events", "receipts", "dead"]
 """Every stream of a partition: those that stages read, and the dead letters."""
 
 
@@ -29,9 +29,18 @@ STAGES: Final[dict[StageName, Stage]] = {
     "webhooks": Stage(
         "webhooks", "events", False, "events: park what webhooks want in MongoDB, and send it", max_lag=100_000
     ),
+    "receipts": Stage("receipts", "receipts", True, "marks: merge, raise in MongoDB, settle with the events"),
 }
 
 
 def groups_of(stream: StreamKind) -> list[Stage]:
     """The stages that read a stream, required or not: what trimming has to respect."""
     return [stage for stage in STAGES.values() if stage.stream == stream]
+
+
+def work_of(stream: StreamKind) -> list[Stage]:
+    """The required stages that have to do with what a gateway adds to a stream: its readers, and those of the events that come of it.
+
+    If one of them is behind, nothing is added. So a flood of marks holds up marks alone, and never a message.
+    """
+    return [stage for stage in STAGES.values() if stage.required and stage.stream in {stream, "events"}]

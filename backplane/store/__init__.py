@@ -5,6 +5,9 @@
     users          people and their passwords
     sessions       refresh tokens, one family a session
     conversations  conversations and members: states for persist, lists for REST, recipients for fanout
+    marks          how far people have received and read: only ever raised
+    lookups        newest messages and unread mentions of many conversations at once
+    keys           under which keys a message is found; pure
     messages       messages: repeats, ordered inserts, pages
     bots           tokens of bots, with their scopes
     webhooks       who wants which events where, and how that goes
@@ -20,9 +23,12 @@ Documents (timestamps are `*_ms` integers; ids are UUID strings; a field that is
                     revoked_ms?, device?}
     conversations  {_id, kind, title|null, created_by, created_ms, intent_id, body_hash, rev, last_seq, last_message_id?}
     members        {_id: "<conversation>:<user>", conversation_id, user_id, role, rev, spans: [[joined_rev, left_rev|null], …],
-                    delivered_seq?, read_seq?, listed: "<conversation's created_ms>:<conversation>"}
+                    delivered_seq?, read_seq?, private_read_seq?, marked_by?, privately_by?,
+                    listed: "<conversation's created_ms>:<conversation>"}
+    marks          {_id: "<conversation>:<user>:<thread root>", conversation_id, user_id, thread_root_id, delivered_seq?, read_seq?,
+                    private_read_seq?, marked_by?, privately_by?}
     messages       {_id, conversation_id, seq, rev, sender_id|null, client_msg_id, intent_id, body_hash, text|null, reply_to?,
-                    thread_root_id?, mentions?, created_ms, edited_ms?, deleted_ms?, void?}
+                    thread_root_id?, mentions?, found_by: [key, …], created_ms, edited_ms?, deleted_ms?, void?}
     bot_tokens     {_id, bot_id, token_hash, scopes: [scope, …], created_ms, revoked_ms?}
     webhooks       {_id, owner_id, url, secret, conversation_id?, events?: [name, …], created_ms, active_ms, enabled,
                     failing_since_ms?, failures?, dropped?, last_error?, disabled_reason?}

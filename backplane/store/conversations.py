@@ -1,5 +1,6 @@
 """Conversations and members: states for persist, recipients for fanout, lists for REST."""
 
+import asyncio
 import base64
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from backplane.errors import Transient
 from backplane.store.documents import Database, Document, chunks, find_in, from_document, to_document
 from backplane.store.failures import reading, refused_indexes, writing
+from backplane.store.lookups import Lookups, Unread, count_mentions
 from backplane.store.messages import Messages, StoredMessage, as_message
 from backplane.store.operations import Applied
 from backplane.store.swaps import Swap, fields_of, swap
@@ -26,8 +28,8 @@ from schemas.roles import Role
 _SETTINGS: Final = ("title", "history", "version", "ops")
 _MEMBERSHIP: Final = ("role", "rev", "spans", "from_seq", "muted_until_ms", "archived", "version", "ops")
 """What persist owns of a membership; marks are the receipts stage's."""
-PAGE_LIMIT: Final = 50
-"""Conversations of one page, so that each of its queries is one `$in`."""
+PAGE_LIMIT: Final = 25
+"""Conversations of one page: each of its queries is one `$in` of at most 50 values, two keys a conversation."""
 
 
 class StoredMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,6 +50,11 @@ class StoredMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     version: int = 0
     """Counts persist's changes of this document, the member's own settings included; what it is compared by."""
     ops: tuple[Applied, ...] = ()
+    private_read_seq: int = 0
+    """What they have read without anybody's knowing."""
+    marked_by: str = ""
+    privately_by: str = ""
+    """The stream entries that raised these levels last: what others see, and what they do not (`backplane.store.marks`)."""
 
     @property
     def current(self) -> bool:
@@ -133,14 +140,14 @@ def as_own(conversation: Conversation, member: StoredMember) -> Conversation:
 
 
 def unread_count(stored: StoredConversation, viewer: StoredMember, last: StoredMessage | None) -> int:
-    """Messages above the viewer's read mark, from watermarks alone; none if the last one is the viewer's own.
+    """Messages above what the viewer has read, in private too, from watermarks alone; none if the last one is the viewer's own.
 
     Who answers has the conversation before them, though the mark is raised only by a receipt. Whoever adds a member later
     begins their mark at the conversation's `last_seq`, so that what was said before they came is not unread.
     """
     if last is not None and last.sender_id == viewer.user_id:
         return 0
-    return max(0, stored.last_seq - max(viewer.read_seq, viewer.from_seq))
+    return max(0, stored.last_seq - max(viewer.read_seq, viewer.private_read_seq, viewer.from_seq))
 
 
 class Conversations:
@@ -150,6 +157,7 @@ class Conversations:
         self._conversations = database[CONVERSATIONS]
         self._members = database[MEMBERS]
         self._messages = Messages(database)
+        self._lookups = Lookups(database)
         self._raises: Together[Counters, None] = Together(self._raise_together)
 
     async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
@@ -224,11 +232,22 @@ class Conversations:
         return [None] * len(calls)
 
     async def of_user(self, user_id: UserId, *, after: str | None, limit: int) -> tuple[list[Conversation], str | None]:
-        """A page of a person's conversations with `last_message`, `unread_count`, `read_seq` and members, and the next cursor.
+        """A page of a person's conversations with `last_message`, counts, marks and members, and the next cursor.
 
-        Newest creation first, stable under new messages; four queries however many there are. `after` is an opaque cursor of
-        an earlier page; raises `ValueError` if it is not. A page has at most 50, and sometimes fewer than `limit` with more to come.
+        Newest creation first, stable under new messages; at most five queries however many there are. `after` is an opaque cursor of
+        an earlier page; raises `ValueError` if it is not. A page has at most 25, and sometimes fewer than `limit` with more to come.
         """
+        viewers, cursor = await self._page(user_id, after, limit)
+        return [seen for seen, _ in await self._seen_by(viewers)], cursor
+
+    async def state_of_user(
+        self, user_id: UserId, *, after: str | None, limit: int, newest: int
+    ) -> tuple[list[tuple[Conversation, list[StoredMessage]]], str | None]:
+        """The same page with the newest messages of each conversation, ascending; at most five queries as well."""
+        viewers, cursor = await self._page(user_id, after, limit)
+        return await self._seen_by(viewers, newest), cursor
+
+    async def _page(self, user_id: UserId, after: str | None, limit: int) -> tuple[list[StoredMember], str | None]:
         limit = max(1, min(limit, PAGE_LIMIT))
         mine: Document = {"user_id": user_id}
         if after is not None:
@@ -237,26 +256,42 @@ class Conversations:
             page = await self._members.find(mine).sort("listed", DESCENDING).limit(limit + 1).to_list()
         cursor = _cursor(page[limit - 1]["listed"]) if len(page) > limit else None
         viewers = [from_document(document, StoredMember) for document in page[:limit]]
-        return await self._seen_by([viewer for viewer in viewers if viewer.current]), cursor
+        return [viewer for viewer in viewers if viewer.current], cursor
 
     async def one_of_user(self, conversation_id: ConversationId, user_id: UserId) -> Conversation | None:
         """One conversation as this member sees it, None if they are not in it now."""
         viewer = await self.member(conversation_id, user_id)
         if viewer is None or not viewer.current:
             return None
-        return next(iter(await self._seen_by([viewer])), None)
+        return next((seen for seen, _ in await self._seen_by([viewer])), None)
 
-    async def _seen_by(self, viewers: Sequence[StoredMember]) -> list[Conversation]:
+    async def _seen_by(
+        self, viewers: Sequence[StoredMember], newest: int = 0
+    ) -> list[tuple[Conversation, list[StoredMessage]]]:
         """The conversations of these memberships, in their order; without those whose creation has not come to its end."""
         ids = [viewer.conversation_id for viewer in viewers]
-        stored = await self.find(ids)
-        members = await self.members(ids)
-        last_ids = [one.last_message_id for one in stored.values() if one.last_message_id is not None]
-        messages = await self._messages.find(last_ids)
+        stored, members = await asyncio.gather(self.find(ids), self.members(ids))
+        unread = [_unread(found, viewer) for viewer in viewers if (found := stored.get(viewer.conversation_id))]
+        last_seqs = {one.conversation_id: one.last_seq for one in unread}
+        # The counters before the messages: what is numbered above them is still being written (hole C7).
+        shown = await self._lookups.newest(last_seqs, newest) if newest else {}
+        last = {message.message_id: message for messages in shown.values() for message in messages}
+        wanted = [one.last_message_id for one in stored.values() if one.last_message_id]
+        far = [one for one in unread if one.last_seq - one.read_seq > newest]
+        mentions = {one.conversation_id: count_mentions(one, shown.get(one.conversation_id, ())) for one in unread}
+        found, counted = await asyncio.gather(
+            self._messages.find([message_id for message_id in wanted if message_id not in last]),
+            self._lookups.mentions(far),
+        )
+        last |= found
+        mentions |= counted
         return [
-            _as_seen(found, members[viewer.conversation_id], viewer, messages)
+            (
+                _as_seen(one, members[one.conversation_id], viewer, last, mentions[one.conversation_id]),
+                [message for message in shown.get(one.conversation_id, ()) if message.seq > viewer.from_seq],
+            )
             for viewer in viewers
-            if (found := stored.get(viewer.conversation_id))
+            if (one := stored.get(viewer.conversation_id))
         ]
 
     async def _insert_members(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> None:
@@ -275,16 +310,25 @@ def _as_seen(
     members: Sequence[StoredMember],
     viewer: StoredMember,
     messages: dict[MessageId, StoredMessage],
+    mentions: int,
 ) -> Conversation:
     last = messages.get(stored.last_message_id) if stored.last_message_id else None
     if last is not None and last.seq <= viewer.from_seq:
         last = None
+    unread = unread_count(stored, viewer, last)
     return replace(
         as_own(as_conversation(stored, members), viewer),
         last_message=as_message(last) if last else None,
-        unread_count=unread_count(stored, viewer, last),
+        unread_count=unread,
+        mention_count=min(mentions, unread),
         read_seq=viewer.read_seq,
+        private_read_seq=viewer.private_read_seq,
     )
+
+
+def _unread(stored: StoredConversation, viewer: StoredMember) -> Unread:
+    read_seq = max(viewer.read_seq, viewer.private_read_seq, viewer.from_seq)
+    return Unread(stored.conversation_id, viewer.user_id, read_seq, stored.last_seq)
 
 
 def _raised(counters: Counters) -> Document:

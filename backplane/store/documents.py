@@ -21,6 +21,9 @@ Database = AsyncDatabase[Document]
 CHUNK: Final = 50
 """Values of one `$in`: the embedded stand-in takes quadratic time over more."""
 
+_BATCH: Final = 10_000
+"""Documents of one answer; by itself a server stops after 101, and is asked once more."""
+
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
@@ -49,7 +52,7 @@ async def find_in(collection: Collection, field: str, values: Sequence[str], kin
     found: list[S] = []
     for chunk in chunks(list(dict.fromkeys(values))):
         with reading():
-            documents = await collection.find({field: {"$in": list(chunk)}}).to_list()
+            documents = await collection.find({field: {"$in": list(chunk)}}, batch_size=_BATCH).to_list()
         found.extend(from_document(document, kind) for document in documents)
     return found
 

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, IndexModel
 
 from backplane.store.documents import Database
 from backplane.store.failures import reading, writing
-from schemas.names import BLOCKS, BOT_TOKENS, DELIVERIES, MEMBERS, MESSAGES, SESSIONS, USERS, WEBHOOKS
+from schemas.names import BLOCKS, BOT_TOKENS, DELIVERIES, MARKS, MEMBERS, MESSAGES, SESSIONS, USERS, WEBHOOKS
 
 
 class Index(NamedTuple):
@@ -44,6 +44,7 @@ INDEXES: Final = (
     Index(
         MESSAGES, ("conversation_id", "sender_id", "client_msg_id"), "a resend is the same message (A7)", unique=True
     ),
+    Index(MESSAGES, ("found_by",), "newest messages, and mentions, of a page of conversations in one query"),
     Index(MESSAGES, ("conversation_id", "thread_root_id", "seq"), "pages of a thread", options=_IN_THREAD),
     Index(
         MEMBERS, ("conversation_id", "user_id"), "one membership a person, with all its spans (hole B9)", unique=True
@@ -53,6 +54,8 @@ INDEXES: Final = (
     Index(MESSAGES, ("conversation_id", "pinned_ms"), "what is pinned", options=_PINNED),
     Index(BLOCKS, ("conversation_id",), "who blocks whom in a direct conversation"),
     Index(BLOCKS, ("blocker_id",), "whom a person blocks"),
+    Index(MARKS, ("conversation_id", "user_id"), "a person's marks in the threads of a conversation"),
+    Index(MARKS, ("conversation_id", "thread_root_id"), "who has read a message of a thread"),
     Index(USERS, ("username",), "one person a name", unique=True),
     Index(USERS, ("email",), "sign in by email", options=_SPARSE),
     Index(SESSIONS, ("user_id",), "a person's devices"),

@@ -9,6 +9,7 @@ from pymongo.errors import BulkWriteError
 from backplane.errors import Permanent, Transient, Unknown
 from backplane.store.documents import Database, Document, chunks, find_in, find_range, from_document, to_document
 from backplane.store.failures import refused_indexes, writing
+from backplane.store.keys import found_by
 from backplane.store.operations import Applied
 from backplane.store.swaps import Swap, fields_of, swap
 from backplane.store.together import Together
@@ -83,6 +84,13 @@ def as_message(stored: StoredMessage) -> Message:
     )
 
 
+def _with_keys(message: StoredMessage) -> Document:
+    return {
+        **to_document(message),
+        "found_by": found_by(message.conversation_id, message.seq, message.mentions),
+    }
+
+
 class Messages:
     """Operations on `messages`. All raise `Transient` when MongoDB is away, writes `Unknown` when the outcome is open."""
 
@@ -142,7 +150,7 @@ class Messages:
     async def _insert_chunk(self, documents: Sequence[StoredMessage]) -> int:
         with writing():
             try:
-                await self._messages.insert_many([to_document(document) for document in documents], ordered=True)
+                await self._messages.insert_many([_with_keys(document) for document in documents], ordered=True)
             except BulkWriteError as failure:
                 return refused_indexes(failure)[0]
         return len(documents)
@@ -248,4 +256,6 @@ _CHANGEABLE: Final = (
 
 def _swap(before: StoredMessage, after: StoredMessage) -> Swap:
     fields, absent = fields_of(after, _CHANGEABLE)
+    if after.mentions != before.mentions:
+        fields["found_by"] = found_by(after.conversation_id, after.seq, after.mentions)
     return Swap(after.message_id, {"conversation_id": after.conversation_id}, "rev", before.rev, fields, absent)

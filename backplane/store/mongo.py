@@ -21,6 +21,7 @@ from backplane.store.conversations import Conversations
 from backplane.store.deliveries import Deliveries
 from backplane.store.documents import Database, Document, from_document, to_document
 from backplane.store.failures import reading, writing
+from backplane.store.marks import Marks
 from backplane.store.messages import Messages
 from backplane.store.operations import Operations
 from backplane.store.sessions import Sessions
@@ -71,6 +72,7 @@ class Store:
         self.bot_tokens = BotTokens(database)
         self.webhooks = Webhooks(database)
         self.deliveries = Deliveries(database)
+        self.marks = Marks(database)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:

@@ -60,7 +60,7 @@ async def retry(redis: Redis, reference: Reference) -> dict[str, object]:
     source = source_of(entry)
     if source is None:
         return {"outcome": f"this version has no stage {stage_of(entry)!r}"}
-    target = history.key_of(redis.names, source, reference.partition)
+    target = redis.names.stream(source, reference.partition)
     [new] = await history.append_again(redis, target, [original(entry)])
     await history.remove(redis, key, reference.entry_id)
     return {"outcome": "sent again", "as": f"{source} {new}"}

@@ -7,10 +7,11 @@ from cli.places import Reference
 from schemas.entities import rfc3339
 from schemas.events import decode_header
 from schemas.intents import Intent, SendMessage, decode_intent
-from schemas.names import BODY_FIELD, HEADER_FIELD, INTENT_FIELD
+from schemas.marks import decode_mark
+from schemas.names import BODY_FIELD, HEADER_FIELD, INTENT_FIELD, MARK_FIELD
 from schemas.stages import STAGES, PartitionStream, StreamKind
 
-_CARRIED = (INTENT_FIELD, HEADER_FIELD, BODY_FIELD)
+_CARRIED = (INTENT_FIELD, MARK_FIELD, HEADER_FIELD, BODY_FIELD)
 
 
 def summary(kind: PartitionStream, partition: int, entry: Entry, *, bodies: bool = False) -> dict[str, object]:
@@ -19,6 +20,8 @@ def summary(kind: PartitionStream, partition: int, entry: Entry, *, bodies: bool
     match kind:
         case "intents":
             return row | intent_summary(entry, bodies=bodies)
+        case "receipts":
+            return row | mark_summary(entry)
         case "events":
             return row | event_summary(entry, bodies=bodies)
         case "dead":
@@ -33,6 +36,18 @@ def intent_summary(entry: Entry, *, bodies: bool) -> dict[str, object]:
         return _row("unreadable", note=str(failure))
     row = _row(type_of(intent), intent.conversation_id, intent.actor_id, intent.intent_id)
     return row | ({"text": intent.text} if bodies and isinstance(intent, SendMessage) else {})
+
+
+def mark_summary(entry: Entry) -> dict[str, object]:
+    """Who has received and read how far, where."""
+    try:
+        mark = decode_mark(entry.fields.get(MARK_FIELD, b""))
+    except ValueError as failure:
+        return _row("unreadable", note=str(failure))
+    private = ", in private" if mark.private else ""
+    thread = f", thread {mark.thread_root_id}" if mark.thread_root_id else ""
+    note = f"delivered {mark.delivered_seq}, read {mark.read_seq}{private}{thread}"
+    return _row("receipt", mark.conversation_id, mark.actor_id, mark.mark_id, note)
 
 
 def event_summary(entry: Entry, *, bodies: bool) -> dict[str, object]:
@@ -58,6 +73,8 @@ def dead_summary(entry: Entry) -> dict[str, object]:
 
 def carried_summary(entry: Entry, *, bodies: bool) -> dict[str, object]:
     """What a dead entry was before."""
+    if MARK_FIELD in entry.fields:
+        return mark_summary(entry)
     return (intent_summary if INTENT_FIELD in entry.fields else event_summary)(entry, bodies=bodies)
 
 

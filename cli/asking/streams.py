@@ -67,7 +67,7 @@ async def tail(
         last: dict[int, StreamId] = {}
         found: list[tuple[int, Entry]] = []
         for at in systems.partitions(redis, partition):
-            entries = await history.newest(redis, history.key_of(redis.names, kind, at), max(count, 1))
+            entries = await history.newest(redis, redis.names.stream(kind, at), max(count, 1))
             last[at] = entries[-1].id if entries else history.FIRST
             found += [(at, entry) for entry in entries]
         found = sorted(found, key=lambda one: one[1].id)[-count:] if count else []
@@ -81,7 +81,7 @@ async def _since(redis: Redis, kind: PartitionStream, last: dict[int, StreamId])
     """What was appended after `last`, which is moved."""
     found: list[tuple[int, Entry]] = []
     for at, entry_id in last.items():
-        key = history.key_of(redis.names, kind, at)
+        key = redis.names.stream(kind, at)
         entries = await history.between(redis, key, history.after(entry_id), history.LAST)
         found += [(at, entry) for entry in entries]
     last.update({at: entry.id for at, entry in found})

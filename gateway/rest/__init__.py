@@ -11,6 +11,7 @@
     messages       send, get, page, threads, pins
     changes        edit, delete, react, pin
     members        members, roles, settings, what a conversation is to oneself, blocks
+    receipts       how far one has read; who has read a message
     sync           the whole state, bounded and paged
     bots           bots of one's own and their tokens; signing in as one
     webhooks       webhooks of one's own

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.problems import HANDLERS
-from gateway.rest import auth, bots, changes, conversations, events, members, messages, sync, users, webhooks
+from gateway.rest import auth, bots, changes, conversations, events, members, messages, receipts, sync, users, webhooks
 from gateway.rest.api import Api
 from gateway.rest.edge import BodyLimit, LastNet, SecurityHeaders
 from gateway.rest.openapi import describe
@@ -23,6 +23,7 @@ OPERATIONS = [
     *messages.OPERATIONS,
     *changes.OPERATIONS,
     *members.OPERATIONS,
+    *receipts.OPERATIONS,
     *sync.OPERATIONS,
     *events.OPERATIONS,
     *bots.OPERATIONS,

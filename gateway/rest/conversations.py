@@ -14,6 +14,7 @@ from gateway.intake import new_intent_id
 from gateway.problems import Problem
 from gateway.rest.mutations import Accepted, submit
 from gateway.rest.operations import Limit, Nothing, SignedCall, answer, signed_in
+from gateway.rest.receipts import thread_marks
 from schemas.client_frames import UuidText
 from schemas.entities import Conversation
 from schemas.ids import ConversationId, UserId, direct_conversation_id, group_conversation_id
@@ -62,7 +63,7 @@ async def get_conversation(call: SignedCall[Nothing]) -> Response:
     conversation = await call.api.store.conversations.one_of_user(conversation_id, call.identity.user_id)
     if conversation is None:
         raise Problem("not_found")
-    return answer(conversation)
+    return answer(msgspec.structs.replace(conversation, thread_marks=await thread_marks(call, conversation_id)))
 
 
 async def create_conversation(call: SignedCall[NewConversation]) -> Response:

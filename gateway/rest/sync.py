@@ -4,7 +4,6 @@ The position is taken **before** the database is read: an event that comes betwe
 `rev`; taken after, it would be in neither. Every page carries the first page's position.
 """
 
-import asyncio
 from typing import Annotated
 
 import msgspec
@@ -19,7 +18,6 @@ from schemas.entities import Conversation, Message
 from schemas.ids import Position, UserId
 
 NEWEST_MESSAGES = 30
-_AT_ONCE = 8
 
 
 class Sync(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,25 +50,15 @@ async def sync(call: SignedCall[Sync]) -> Response:
         position = (await call.api.logs.open(call.identity.user_id)).position
     user = await myself(call)
     try:
-        items, cursor = await call.api.store.conversations.of_user(
-            call.identity.user_id, after=after, limit=call.asked.limit
+        items, cursor = await call.api.store.conversations.state_of_user(
+            call.identity.user_id, after=after, limit=call.asked.limit, newest=NEWEST_MESSAGES
         )
     except ValueError:
         raise _bad_cursor() from None
-    turnstile = asyncio.Semaphore(_AT_ONCE)
-
-    async def with_messages(conversation: Conversation) -> SyncedConversation:
-        async with turnstile:
-            newest = await call.api.store.messages.page(
-                conversation.conversation_id,
-                first_seq=(conversation.first_seq or 1) - 1,
-                last_seq=conversation.last_seq,
-                rev=conversation.rev,
-                limit=NEWEST_MESSAGES,
-            )
-        return SyncedConversation(**structs.asdict(conversation), messages=[as_message(one) for one in newest])
-
-    conversations = await asyncio.gather(*(with_messages(one) for one in items))
+    conversations = [
+        SyncedConversation(**structs.asdict(conversation), messages=[as_message(one) for one in newest])
+        for conversation, newest in items
+    ]
     blocked = await call.api.store.blocks.of_user(call.identity.user_id)
     return answer(State(str(position), as_me(user), blocked, conversations, f"{position}:{cursor}" if cursor else None))
 

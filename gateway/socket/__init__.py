@@ -19,6 +19,7 @@ In reading order::
     wants       what a connection wants to hear besides its user's log                                [pure]
     replacement which running copy of a client a connection belongs to                                [pure]
     session     every other decision of one connection: frames, clocks, goodbyes                      [pure]
+    marking     receipts that wait to be appended, merged                                             [pure]
     catchup     looking at a log and reading pages of it
     line        one socket as we use it: send, receive, say goodbye, abort
     transport   the thin subclass of uvicorn's WebSocket protocol that lets a line abort

@@ -15,16 +15,17 @@ import structlog
 from backplane import telemetry
 from backplane.errors import Transient
 from backplane.logs import Head, Logs
-from gateway.intake import Intake, Refused, intent_of
+from gateway.intake import Intake, Refused, intent_of, receipt_mark
 from gateway.socket.catchup import look, sync_page
 from gateway.socket.delivery import Look, ReadPage
 from gateway.socket.ephemera import Ephemera
 from gateway.socket.line import Hangup, Line
 from gateway.socket.listener import Kind
+from gateway.socket.marking import PAUSE_SECONDS, Marking
 from gateway.socket.session import GRACE_SECONDS, Goodbye, Request, Session
 from gateway.socket.wants import Wants
 from gateway.tokens import BadToken, Tokens
-from schemas.client_frames import ChangeFrame, LiveFrame, Refresh, SendMessage, Sync, Typing
+from schemas.client_frames import ChangeFrame, LiveFrame, Receipt, Refresh, SendMessage, Sync, Typing
 from schemas.entities import rfc3339
 from schemas.errors import CLOSES, ErrorBody, error
 from schemas.ids import Position, UserId
@@ -48,6 +49,8 @@ class Connection:
         self._room = asyncio.Event()  # for the reader: the session may not be full any more
         self._running = self._over = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._marking = Marking()
+        self._marker: asyncio.Task[None] | None = None
 
     @property
     def user(self) -> UserId:
@@ -155,6 +158,8 @@ class Connection:
             if isinstance(request, SendMessage | ChangeFrame):
                 # A task each, begun in the order of the frames: appends keep that order, and share pipelines.
                 self._begin(self._submit(request))
+            elif isinstance(request, Receipt):
+                self._mark(request)
             elif isinstance(request, Sync):
                 await self._sync(request)
             elif isinstance(request, Refresh):
@@ -205,6 +210,31 @@ class Connection:
             _log.exception("a request failed", type=type(request).__name__)
             refusal = error("internal_error")
         self._finish(request, result, error=refusal)
+
+    def _mark(self, receipt: Receipt) -> None:
+        if not self._marking.add(receipt):
+            self.session.refuse(receipt.id, error("rate_limited", retry_after_ms=int(PAUSE_SECONDS * 1000)))
+        elif self._marker is None:
+            self._marker = asyncio.create_task(self._append_marks(), name="marks")
+
+    async def _append_marks(self) -> None:
+        """Append what waits, then pause, until nothing waits: what was said before a hang-up is appended after it."""
+        try:
+            while waiting := self._marking.take():
+                await asyncio.gather(*(self._append_mark(receipt) for receipt in waiting))
+                self._nudge()
+                await asyncio.sleep(PAUSE_SECONDS)
+        finally:
+            self._marker = None
+
+    async def _append_mark(self, receipt: Receipt) -> None:
+        try:
+            await self._intake.append_mark(receipt_mark(self.user, receipt))
+        except Refused as refused:
+            self.session.refuse(receipt.id, refused.error)
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("a request failed", type="receipt")
+            self.session.refuse(receipt.id, error("internal_error"))
 
     async def _sync(self, request: Sync) -> None:
         try:

@@ -19,6 +19,7 @@ from schemas.client_frames import (
     Connect,
     LiveFrame,
     Pong,
+    Receipt,
     Refresh,
     SendMessage,
     SubscribePresence,
@@ -46,6 +47,7 @@ MAX_LIVE = 32
 """Requests about ephemera that may be under way beside those: they never keep a message from being read."""
 
 Request = SendMessage | ChangeFrame | Sync | Refresh | LiveFrame
+"""What wants exactly one answer."""
 
 
 class Goodbye(NamedTuple):
@@ -108,8 +110,8 @@ class Session:
         """Whether the next frame must wait: too much is under way, or the client does not read its answers."""
         return self.unanswered >= MAX_UNANSWERED or self.delivery.waiting_bytes > self._buffer_bytes
 
-    def receive(self, raw: str | bytes, now: float) -> Request | None:
-        """A frame came: the request in it, which wants exactly one `answer`, or None if it is dealt with."""
+    def receive(self, raw: str | bytes, now: float) -> Request | Receipt | None:
+        """A frame came: the request in it, which wants exactly one `answer`; a receipt, which wants none; None if it is dealt with."""
         self._heard_at = now
         if self.goodbye is not None:
             return None
@@ -133,7 +135,7 @@ class Session:
                 if refusal is not None:
                     self.delivery.put(encode_frame(Reply(False, frame.id, error=error("forbidden", refusal))))
                     return None
-                if not isinstance(frame, LiveFrame):
+                if not isinstance(frame, LiveFrame | Receipt):
                     self.unanswered += 1
                 return frame
         return None
@@ -159,6 +161,10 @@ class Session:
             if isinstance(request, Typing) and error is None:
                 return
         self.delivery.put(encode_frame(Reply(error is None, request.id, result, error)))
+
+    def refuse(self, request_id: int | None, error: ErrorBody) -> None:
+        """Say that something was not taken for which no answer is owed."""
+        self.delivery.put(encode_frame(Reply(False, request_id, error=error)))
 
     def refreshed(self, identity: Identity, now: float, now_ms: int) -> ErrorBody | None:
         """A new token came: live on until its end; an error if it speaks for somebody else."""

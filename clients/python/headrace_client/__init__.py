@@ -9,6 +9,7 @@ In reading order::
 
     client ──frames──▶ core ──effects──▶ client      client is I/O alone, core decides and does none
                         ├── outbox                    what waits to be stored
+                        ├── marks                     how far we have read, until the server says as much
                         └── inbox                     what arrives: order, gaps, repeats
 
     view                conversations as they are now, folded from all of it
@@ -30,6 +31,7 @@ from headrace_client.entities import (
     Member,
     MemberChanged,
     Message,
+    Receipt,
     Rejection,
     State,
     Unknown,
@@ -58,6 +60,7 @@ __all__ = [
     "MemberChanged",
     "Message",
     "OutboxFull",
+    "Receipt",
     "Rejected",
     "Rejection",
     "Resynced",

@@ -21,6 +21,7 @@ from headrace_client.errors import ApiError, HeadraceError, Stopped, Unreachable
 from headrace_client.events import AnyEvent
 from headrace_client.http import Address
 from headrace_client.inbox import Delivery
+from headrace_client.marks import Key, Levels
 from headrace_client.outbox import Outgoing
 from headrace_client.progress import Progress
 from headrace_client.rest import load_state
@@ -215,6 +216,27 @@ class Client:
         sending = self._sendings[client_msg_id] = Sending(client_msg_id, conversation_id)
         self._apply(self._core.send(outgoing, self._loop.time()))
         return sending
+
+    def mark(
+        self,
+        conversation_id: str,
+        *,
+        read_seq: int = 0,
+        delivered_seq: int = 0,
+        thread_root_id: str | None = None,
+        private: bool = False,
+    ) -> None:
+        """Say how far we have received and read, connected or not; cheap to call for every message that comes on screen.
+
+        Marks are merged, and sent again after a reconnect until the server confirms them; they live as long as this client.
+        `private`: only our own devices learn of the reading.
+
+        Raises:
+            Stopped: the client has ended.
+        """
+        self._raise_if_stopped()
+        levels = Levels(delivered_seq, 0, read_seq) if private else Levels(delivered_seq, read_seq)
+        self._apply(self._core.mark(Key(conversation_id, thread_root_id), levels, self._loop.time()))
 
     def pending(self) -> list[Sending]:
         """Messages that are not stored yet, those of an earlier run included once we are connected; oldest first."""

@@ -24,10 +24,11 @@ from headrace_client.effects import (
     Stop,
     Write,
 )  # fmt: skip
-from headrace_client.entities import Message, Rejection, State, Unknown, newest_messages
+from headrace_client.entities import Message, Receipt, Rejection, State, Unknown, newest_messages
 from headrace_client.errors import OutboxFull, Rejected, Stopped
 from headrace_client.events import Data, Ephemeral
 from headrace_client.inbox import REMEMBERED, Delivery, Heard, Inbox
+from headrace_client.marks import Key, Levels, Marks, frames_of
 from headrace_client.outbox import Outbox, Outgoing
 from headrace_client.store import Saved
 from headrace_client.wire import Position
@@ -80,6 +81,7 @@ class Core:
         self.counts = Counts()
         self.inbox = Inbox(inbox_limit)
         self.outbox = Outbox(random)
+        self.marks = Marks()
         self.link = Link.DISCONNECTED
         self.user_id: str | None = None
         self.token_stale = False
@@ -165,6 +167,7 @@ class Core:
         self._stable_at = self._dead_at = self._mend_dead_at = NEVER
         self._mend_request = None
         self.outbox.disconnected()
+        self.marks.disconnected()
         return self._effects()
 
     def check_room(self, client_msg_id: str) -> None:
@@ -185,6 +188,12 @@ class Core:
         self._pump(now)
         return self._effects()
 
+    def mark(self, key: Key, levels: Levels, now: float) -> list[Effect]:
+        """We have received and read this far."""
+        self.marks.raise_to(key, levels, now)
+        self._pump(now)
+        return self._effects()
+
     def refreshed(self, token: str, now: float) -> list[Effect]:
         """A new token for the live socket."""
         if self.link is Link.CONNECTED:
@@ -200,6 +209,8 @@ class Core:
         self.counts.resyncs += 1
         for message in newest_messages(state):
             self._settle(self._mine(message), message, forget=True)
+        for conversation in state.conversations:
+            self.marks.loaded(conversation, self.user_id)
         for entry in self.inbox.replace(state, self._resync):
             self._hear(entry, now)
         self._pump(now)
@@ -235,7 +246,11 @@ class Core:
         if self.link is Link.DISCONNECTED:
             return NEVER
         due = min(self._dead_at, self._mend_dead_at)
-        return min(due, self._load_at, self.outbox.next_due()) if self.link is Link.CONNECTED else due
+        return (
+            min(due, self._load_at, self.outbox.next_due(), self.marks.next_due())
+            if self.link is Link.CONNECTED
+            else due
+        )
 
     # Frames
 
@@ -320,6 +335,8 @@ class Core:
 
     def _hear(self, entry: wire.Logged, now: float) -> None:
         data = wire.decode_data(entry.event, entry.data)
+        if isinstance(data, Receipt) and data.user_id == self.user_id:
+            self.marks.heard(data)
         settles, result = self._outcome(entry, data)
         hide = isinstance(result, Rejected) and settles in self._stored
         heard = self.inbox.hear(entry, data, settles=settles, hide=hide)
@@ -384,6 +401,7 @@ class Core:
         elif frame.error is not None:
             if frame.error.code == "token_expired":
                 self._out.append(Refresh())
+            self.marks.refuse(frame.id, frame.error, now)
             if refused := self.outbox.refuse(frame.id, frame.error, now):
                 self.counts.rejected += 1
                 rejected = Rejected(frame.error.code, frame.error.message)
@@ -408,6 +426,12 @@ class Core:
             self._out.append(Write(wire.with_id(outgoing.body, request_id)))
             self.counts.sent += 1
             self.counts.resent += outgoing.writes > 1
+        for key, levels in self.marks.take_due(now):
+            requests: list[int] = []
+            for frame in frames_of(key, levels):
+                requests.append(self._next())
+                self._write(frame | {"id": requests[-1]})
+            self.marks.written(key, tuple(requests))
         if self._mend_request is None and (after := self.inbox.gap_after):
             self._mend_request, self._mend_dead_at = self._next(), now + MEND_S
             self.counts.gaps += 1

@@ -65,6 +65,29 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     read_seq: int = 0
 
 
+class ThreadMark(msgspec.Struct, frozen=True, kw_only=True):
+    """How far we have received and read one thread."""
+
+    thread_root_id: str
+    delivered_seq: int = 0
+    read_seq: int = 0
+    private_read_seq: int = 0
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """How far somebody has received and read a conversation, or one thread of it. Numbers only rise: keep the higher of two.
+
+    `private_read_seq` is told to our own devices alone.
+    """
+
+    conversation_id: str
+    user_id: str
+    delivered_seq: int = 0
+    read_seq: int = 0
+    thread_root_id: str | None = None
+    private_read_seq: int = 0
+
+
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation as one of its members sees it; `messages` (the newest, oldest first) only in a `State`."""
 
@@ -79,10 +102,13 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[Member, ...] = ()
     last_message: Message | None = None
     unread_count: int = 0
+    mention_count: int = 0
     read_seq: int = 0
     muted_until: str | None | msgspec.UnsetType = msgspec.UNSET
     archived: bool | msgspec.UnsetType = msgspec.UNSET
     first_seq: int | msgspec.UnsetType = msgspec.UNSET
+    private_read_seq: int = 0
+    thread_marks: tuple[ThreadMark, ...] = ()
     messages: tuple[Message, ...] = ()
 
 

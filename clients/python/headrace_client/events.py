@@ -6,9 +6,19 @@ A durable event moves the position: it is delivered at least once, in order. `Re
 
 from dataclasses import dataclass
 
-from headrace_client.entities import Blocking, Conversation, MemberChanged, Message, Rejection, State, Unknown, Voided
+from headrace_client.entities import (
+    Blocking,
+    Conversation,
+    MemberChanged,
+    Message,
+    Receipt,
+    Rejection,
+    State,
+    Unknown,
+    Voided,
+)
 
-Data = Message | Conversation | MemberChanged | Blocking | Rejection | Voided | Unknown
+Data = Message | Conversation | MemberChanged | Blocking | Receipt | Rejection | Voided | Unknown
 
 
 @dataclass(frozen=True, slots=True)

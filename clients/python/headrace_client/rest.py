@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from headrace_client import http
-from headrace_client.entities import Conversation, Message, State, User
+from headrace_client.entities import Conversation, Message, Receipt, State, User
 from headrace_client.errors import ApiError, Unreachable
 
 T = TypeVar("T")
@@ -184,6 +184,17 @@ class Api:
     async def block(self, user_id: str, *, blocked: bool = True) -> None:
         """Hear no more from somebody in the direct conversation, or again."""
         await self._signed("PUT" if blocked else "DELETE", f"/api/users/{quote(user_id, safe='')}/block")
+
+    async def read(
+        self, conversation_id: str, read_seq: int, *, thread_root_id: str | None = None, private: bool = False
+    ) -> Receipt | None:
+        """Say how far we have read. None: accepted, but not stored within the server's patience."""
+        body = {"read_seq": read_seq, "thread_root_id": thread_root_id, "private": private}
+        raw = await self._post(f"/api/conversations/{quote(conversation_id, safe='')}/read", _given(body))
+        try:
+            return msgspec.json.decode(raw, type=Receipt)
+        except msgspec.ValidationError:
+            return None
 
     async def sync(self) -> State:
         """The whole state, as of the position of its first page."""

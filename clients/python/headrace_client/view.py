@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from headrace_client.entities import Blocking, Conversation, Member, MemberChanged, Message, State, Voided
+from headrace_client.entities import Blocking, Conversation, Member, MemberChanged, Message, Receipt, State, Voided
 from headrace_client.events import AnyEvent, Event, Resynced
 
 
@@ -74,6 +74,8 @@ class View:
             case Voided(conversation_id, seq) if room := self.rooms.get(conversation_id):
                 room.voids.add(seq)
                 room.last_seq = max(room.last_seq, seq)
+            case Receipt() as receipt if room := self.rooms.get(receipt.conversation_id):
+                self._mark(room, receipt)
             case Blocking(user_id=user_id, blocked=blocked):
                 (self.blocked.add if blocked else self.blocked.discard)(user_id)
             case _:
@@ -120,6 +122,23 @@ class View:
                 del room.members[member.user_id]
                 if member.user_id == self.user_id:
                     del self.rooms[change.conversation_id]
+
+    def _mark(self, room: Room, receipt: Receipt) -> None:
+        """Levels only rise, so order and repeats do not matter. Those of a thread are not part of the view."""
+        member = room.members.get(receipt.user_id)
+        if member is None or receipt.thread_root_id is not None:
+            return
+        room.members[receipt.user_id] = replace(
+            member,
+            delivered_seq=max(member.delivered_seq, receipt.delivered_seq),
+            read_seq=max(member.read_seq, receipt.read_seq),
+        )
+        if receipt.user_id == self.user_id:
+            room.conversation = replace(
+                room.conversation,
+                read_seq=max(room.conversation.read_seq, receipt.read_seq),
+                private_read_seq=max(room.conversation.private_read_seq, receipt.private_read_seq),
+            )
 
     def _take(self, room: Room, messages: Iterable[Message]) -> None:
         for message in messages:

@@ -14,6 +14,7 @@ from headrace_client.entities import (
     ErrorBody,
     MemberChanged,
     Message,
+    Receipt,
     Rejection,
     Unknown,
     Voided,
@@ -174,6 +175,7 @@ _DATA: dict[str, msgspec.json.Decoder[Any]] = {
     **dict.fromkeys(("member.joined", "member.left", "member.role_changed"), msgspec.json.Decoder(MemberChanged)),
     "block.updated": msgspec.json.Decoder(Blocking),
     "message.voided": msgspec.json.Decoder(Voided),
+    "receipt.updated": msgspec.json.Decoder(Receipt),
 }  # fmt: skip
 
 

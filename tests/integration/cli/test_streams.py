@@ -10,6 +10,9 @@ import time
 import pytest
 
 from backplane.redis import Redis
+from schemas.ids import IntentId, UserId
+from schemas.marks import Mark, encode_mark
+from schemas.names import MARK_FIELD
 from tests.integration.cli.conftest import Deployment
 from tests.integration.cli.shapes import an_intent, conversation_in
 
@@ -17,13 +20,13 @@ from tests.integration.cli.shapes import an_intent, conversation_in
 def test_every_stream_of_every_partition_is_listed(deployment: Deployment) -> None:
     deployment.append(*(an_intent(conversation_in(2)) for _ in range(3)))
     rows = deployment.json("streams", "ls")
-    assert len(rows) == 12
+    assert len(rows) == 16
     counts = {(row["partition"], row["stream"]): row["entries"] for row in rows}
     assert counts.pop((2, "intents")) == 3
     assert set(counts.values()) == {0}
     table = deployment.run("streams", "ls", "-p", "2").stdout.splitlines()
     assert table[0].split() == ["PARTITION", "STREAM", "ENTRIES", "BYTES", "FIRST", "LAST"]
-    assert len(table) == 4
+    assert len(table) == 5
 
 
 def test_a_partition_that_is_not_there_is_wrong_usage(deployment: Deployment) -> None:
@@ -40,6 +43,20 @@ def test_the_tail_is_in_order_over_partitions_and_keeps_what_was_said_to_itself(
     assert [row["id"] for row in rows] == [intent.intent_id for intent in sent[3:]]
     assert "secret" not in done.stdout
     assert "secret 7" in deployment.run("streams", "tail", "intents", "-n", "1", "--bodies").stdout
+
+
+def test_marks_are_shown_with_who_has_read_what(deployment: Deployment) -> None:
+    here = conversation_in(1)
+    mark = Mark(IntentId("m-1"), here, UserId("ann"), 1, read_seq=7, private=True)
+
+    async def append(redis: Redis) -> None:
+        await redis.command("XADD", deployment.names.receipts(1), "*", MARK_FIELD, encode_mark(mark))
+        await redis.command("XADD", deployment.names.receipts(1), "*", MARK_FIELD, b"?")
+
+    deployment.with_redis(append)
+    shown, unreadable = deployment.json("streams", "tail", "receipts")
+    assert (shown["user"], shown["conversation_id"], shown["note"]) == ("ann", here, "delivered 0, read 7, in private")
+    assert unreadable["type"] == "unreadable"
 
 
 def test_an_entry_that_is_none_of_ours_is_shown_as_unreadable(deployment: Deployment) -> None:
@@ -80,7 +97,12 @@ def test_one_partition_is_shown_with_its_groups_and_keys(deployment: Deployment)
     deployment.append(an_intent(conversation_in(3)))
     deployment.bury_everything(3)
     [facts] = deployment.json("streams", "info", "3")
-    assert {row["stream"]: row["entries"] for row in facts["streams"]} == {"intents": 1, "events": 0, "dead": 1}
+    assert {row["stream"]: row["entries"] for row in facts["streams"]} == {
+        "intents": 1,
+        "events": 0,
+        "receipts": 0,
+        "dead": 1,
+    }
     assert [(group["name"], group["pending"]) for group in facts["groups"] if group["stream"] == "intents"] == [
         ("persist", 0)
     ]

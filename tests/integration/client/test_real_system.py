@@ -14,7 +14,7 @@ import anyio
 import psutil
 import pytest
 
-from headrace_client import AnyEvent, Api, ApiError, Client, Event, Message, Rejected, Resynced, Unreachable
+from headrace_client import AnyEvent, Api, ApiError, Client, Event, Message, Receipt, Rejected, Resynced, Unreachable
 from headrace_client.http import request
 from tests.services import free_port
 
@@ -129,6 +129,32 @@ async def test_messages_arrive_in_order_through_two_gateways(system: System) -> 
     assert [message.seq for message in stored] == list(range(1, 21))
     assert seen == wanted
     assert [message.text for message in await bob.messages(chat.conversation_id)] == wanted
+
+
+async def test_what_one_reads_the_other_is_told(system: System) -> None:
+    """C11: through the SDK, a gateway, and the stage that `headrace up` runs."""
+    alice, bob = await person(system.urls[0]), await person(system.urls[1])
+    me = (await bob.me()).user_id
+    chat = await alice.create("direct", [me])
+    async with Client(system.urls[0], token=alice.token) as sender, Client(system.urls[1], token=bob.token) as reader:
+        for number in range(5):
+            await asyncio.wait_for(sender.send(chat.conversation_id, f"message {number}").stored, PATIENCE_S)
+        for number in range(1, 6):
+            reader.mark(chat.conversation_id, read_seq=number)
+        async with asyncio.timeout(PATIENCE_S):
+            async for event in sender.events():
+                match event:
+                    case Event("receipt.updated", data=Receipt(user_id=user, read_seq=5, delivered_seq=5)) if (
+                        user == me
+                    ):
+                        break
+                    case _:
+                        pass
+    seen = await bob.conversation(chat.conversation_id)
+    assert (seen.unread_count, seen.read_seq, seen.mention_count) == (0, 5, 0)
+    assert await bob.read(chat.conversation_id, 3) == Receipt(
+        conversation_id=chat.conversation_id, user_id=me, delivered_seq=5, read_seq=5
+    )
 
 
 async def test_stranger_is_rejected(system: System) -> None:

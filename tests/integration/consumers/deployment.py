@@ -34,6 +34,7 @@ from schemas.ids import (
     partition_of,
 )
 from schemas.intents import CreateConversation, Intent, SendMessage, encode_intent
+from schemas.marks import Mark, encode_mark
 from schemas.names import BODY_FIELD, HEADER_FIELD
 from schemas.stages import STAGES, StageName
 
@@ -61,6 +62,7 @@ class Deployment:
         self.settings, self.redis, self.store = settings, redis, store
         self.names = settings.names
         self.intents = Intents(redis, limit=100_000)
+        self.marks = Intents(redis, limit=100_000, stream="receipts")
         self.logs = Logs(redis, max_entries=10_000, epoch_ttl_seconds=3600)
 
     @classmethod
@@ -78,6 +80,10 @@ class Deployment:
     async def send(self, *intents: Intent) -> None:
         for intent in intents:
             await self.intents.append(self.names.partition_of(intent.conversation_id), encode_intent(intent))
+
+    async def mark(self, room: ConversationId, who: UserId, read_seq: int = 0, **more: Any) -> None:
+        mark = Mark(IntentId(identifier()), room, who, int(time.time() * 1000), read_seq=read_seq, **more)
+        await self.marks.append(self.names.partition_of(room), encode_mark(mark))
 
     async def add_raw(self, partition: int, *words: bytes | str) -> None:
         await self.redis.command("XADD", self.names.intents(partition), "*", *words)
@@ -186,7 +192,8 @@ class Deployment:
 
 _FOR_PROCESSES = {
     "environment", "redis_url", "mongodb_url", "mongodb_database", "namespace", "partitions", "shards", "lease_seconds",
-    "mongodb_timeout_seconds", "retry_seconds", "max_attempts", "batch_entries", "webhooks_allow_private", "webhooks_retry_seconds",
+    "mongodb_timeout_seconds", "retry_seconds", "max_attempts", "batch_entries", "receipt_members", "webhooks_allow_private",
+    "webhooks_retry_seconds",
 }  # fmt: skip
 
 

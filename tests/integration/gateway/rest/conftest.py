@@ -76,7 +76,7 @@ async def gateway(rest_settings: Settings) -> AsyncIterator[Gateway]:
 @pytest.fixture(scope="module")
 async def consumers(rest_settings: Settings, gateway: Gateway) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    running = asyncio.create_task(run(rest_settings, ["persist", "fanout"], stop))
+    running = asyncio.create_task(run(rest_settings, ["persist", "fanout", "receipts"], stop))
     yield
     stop.set()
     await running

@@ -31,6 +31,7 @@ from gateway.socket.transport import uvicorn_options
 from gateway.tokens import Tokens
 from schemas.ids import ConversationId, Position, SessionId, StreamId, UserId
 from schemas.names import MEMBERS
+from schemas.stages import STAGES
 from tests.integration.store.shapes import a_conversation, a_member
 from tests.services import free_port
 
@@ -207,14 +208,16 @@ async def serving(settings: Settings, **hub_options) -> AsyncIterator[Rig]:
     store = await Store.open(settings)  # connects when it is asked
     names = settings.names
     for partition in range(names.partitions):
-        for stream, group in ((names.intents(partition), "persist"), (names.events(partition), "fanout")):
+        for stage in STAGES.values():
+            stream = names.stream(stage.stream, partition)
             with contextlib.suppress(Permanent):  # there already: another gateway of the same deployment
-                await redis.command("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")
+                await redis.command("XGROUP", "CREATE", stream, stage.name, "0", "MKSTREAM")
     load = Load(settings, redis, poll_seconds=0.1)
     await load.start()
     logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
     intents = Intents(redis, limit=settings.intents_in_flight)
-    intake = Intake(names, intents, load, limit=settings.intents_in_flight)
+    marks = Intents(redis, limit=settings.intents_in_flight, stream="receipts")
+    intake = Intake(names, intents, marks, load, limit=settings.intents_in_flight)
     ephemera = make_ephemera(settings, redis, store, load)
     heard = Doorbells(redis, ephemera.on_ring, ephemera.on_lost)
     ephemera.attach(heard)
