@@ -155,6 +155,7 @@ OPERATIONS = [
         read_conversation,
         asks=Read,
         answers={200: Receipt, 202: Accepted},
+        needs="messages:write",
     ),
     signed_in(
         "GET",
@@ -162,5 +163,6 @@ OPERATIONS = [
         message_receipts,
         asks=PageReceipts,
         answers={200: MessageReceipts},
+        needs="messages:read",
     ),
 ]
