@@ -198,8 +198,8 @@ def _added(change: AddMembers, state: State, member: StoredMember, rev: int, rul
 
 def _joined(state: State, user: UserId, rev: int, from_seq: int) -> StoredMember:
     before = state.members.get(user)
+    # What was said before they came is not unread.
     if before is None:
-        # What was said before they came is not unread.
         return StoredMember(
             conversation_id=state.conversation.conversation_id,
             user_id=user,
@@ -210,7 +210,15 @@ def _joined(state: State, user: UserId, rev: int, from_seq: int) -> StoredMember
             read_seq=state.seq,
             delivered_seq=state.seq,
         )
-    return replace(before, role="member", rev=rev, spans=(*before.spans, (rev, None)), from_seq=from_seq)
+    return replace(
+        before,
+        role="member",
+        rev=rev,
+        spans=(*before.spans, (rev, None)),
+        from_seq=from_seq,
+        read_seq=state.seq,
+        delivered_seq=state.seq,
+    )
 
 
 def _removed(change: RemoveMember, state: State, member: StoredMember, rev: int) -> StoredMember:

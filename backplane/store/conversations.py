@@ -27,7 +27,7 @@ from schemas.roles import Role
 
 _SETTINGS: Final = ("title", "history", "version", "ops")
 _MEMBERSHIP: Final = ("role", "rev", "spans", "from_seq", "muted_until_ms", "archived", "version", "ops")
-"""What persist owns of a membership; marks are the receipts stage's."""
+"""What persist owns of a membership; marks are the receipts stage's, but for those that a member begins with."""
 PAGE_LIMIT: Final = 25
 """Conversations of one page: each of its queries is one `$in` of at most 50 values, two keys a conversation."""
 
@@ -209,8 +209,11 @@ class Conversations:
         swaps: list[Swap] = []
         for before, after in changes:
             fields, absent = fields_of(after, _MEMBERSHIP)
+            if before is None or len(after.spans) > len(before.spans):
+                # Who comes begins with everything read; from then on marks are the receipts stage's.
+                fields |= {"read_seq": after.read_seq, "delivered_seq": after.delivered_seq}
             if before is None:
-                fields |= {"user_id": after.user_id, "read_seq": after.read_seq, "delivered_seq": after.delivered_seq}
+                fields["user_id"] = after.user_id
                 fields["listed"] = _listed(after.conversation_id, listed_ms[after.conversation_id])
             shard = {"conversation_id": after.conversation_id}
             swaps.append(Swap(_member_key(after), shard, "version", before and before.version, fields, absent))

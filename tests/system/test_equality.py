@@ -9,19 +9,21 @@ import contextlib
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
+from backplane.errors import Transient
 from backplane.logs import Logs
 from backplane.store.users import StoredUser
 from backplane.streams import lags
 from gateway.tokens import Tokens
-from headrace_client import Client, Link, Message, View
+from headrace_client import Client, Conversation, Link, Message, View
 from headrace_client.rest import load_state
 from headrace_client.view import Room
 from schemas.ids import SessionId, UserId
@@ -86,6 +88,8 @@ class Scene:
     rooms: list[str] = field(default_factory=list)
     said: list[dict[str, Any]] = field(default_factory=list)
     outcomes: list[int] = field(default_factory=list)
+    faults: bool = True
+    """Whether servers may fail; a lost keep-alive connection may be seen at any time."""
 
     async def set_up(self) -> None:
         signer = Tokens(self.stack.settings)
@@ -110,19 +114,22 @@ class Scene:
 
     async def ask(self, user: str, method: str, path: str, body: Any = None) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {self.tokens[user]}", "Idempotency-Key": str(uuid.uuid4())}
-        while True:
+        answer = None
+        while answer is None or answer.status_code >= 500 or answer.status_code == 202:
             try:
                 answer = await self.http.request(method, self.address() + path, json=body, headers=headers, timeout=30)
-                break
             except httpx2.TransportError:  # the same request again, under the same key, is safe
-                continue
-        assert answer.status_code < 500, answer.text
+                answer = None
+            if answer is None or answer.status_code >= 500:
+                assert self.faults, f"{answer and answer.text}"
+                await asyncio.sleep(0.2)
         self.outcomes.append(answer.status_code)
         return answer
 
-    async def play(self) -> None:
-        for _ in range(STEPS):
-            await self.rng.choice(MOVES)(self)
+    async def play(self, steps: int = STEPS) -> None:
+        for _ in range(steps):
+            with contextlib.suppress(Transient):  # Redis is away for the tester too
+                await self.rng.choice(MOVES)(self)
 
     async def settle(self) -> None:
         """Every device is connected and has all of its person's log."""
@@ -140,14 +147,14 @@ class Scene:
                 for device, head in zip(self.devices, heads, strict=True)
             )
 
-        await until(at_rest, 60, "the devices are not at rest")
+        await until(at_rest, 90, "the devices are not at rest")
 
     async def compare(self) -> None:
         for device in self.devices:
-            fresh = await self.fresh(device)
             for key, room in device.view.rooms.items():
-                if key in fresh.rooms:
-                    paged_for(room, fresh.rooms[key])
+                if room.whole_from > room.first_seq:
+                    await self.load(device.view, key)
+            fresh = await self.fresh(device)
             different = list(differences(shape(device.view), shape(fresh)))
             assert not different, f"{device.view.user_id}: seen | fresh: {different}\n{self.outcomes}"
 
@@ -156,11 +163,16 @@ class Scene:
         view = View(device.view.user_id)
         address = Client(self.address(), token=device.token).address
         view.replace(await load_state(address, device.token))
-        for room_id, room in view.rooms.items():
-            answer = await self.ask(view.user_id, "GET", f"/api/conversations/{room_id}/messages?after_seq=0&limit=200")
-            found = [_message(item) for item in answer.json()["items"]]
-            room.messages = {message.seq: message for message in found}
+        for key in view.rooms:
+            await self.load(view, key)
         return view
+
+    async def load(self, view: View, room_id: str) -> None:
+        """What a program asks for when somebody opens a conversation that it does not have whole."""
+        path = f"/api/conversations/{room_id}"
+        conversation = (await self.ask(view.user_id, "GET", path)).json()
+        history = (await self.ask(view.user_id, "GET", f"{path}/messages?after_seq=0&limit=200")).json()["items"]
+        view.load(msgspec.convert(conversation, Conversation), msgspec.convert(history, list[Message]))
 
     async def close(self) -> None:
         await asyncio.gather(*(device.leave() for device in self.devices))
@@ -227,6 +239,16 @@ class Scene:
         users = list(self.tokens)
         await self.ask(users[0], self.rng.choice(["PUT", "DELETE"]), f"/api/users/{users[1]}/block")
 
+    async def read(self) -> None:
+        """A receipt, over the socket or over REST."""
+        device, room = self.rng.choice(self.devices), self.rng.choice(self.rooms)
+        seq = self.rng.randrange(1, 20)
+        if device.client is not None and self.rng.random() < 0.5:
+            device.client.mark(room, read_seq=seq)
+        else:
+            path = f"/api/conversations/{room}/read"
+            await self.ask(device.view.user_id, "POST", path, {"read_seq": seq, "private": self.rng.random() < 0.3})
+
     async def come_and_go(self) -> None:
         device = self.rng.choice(self.devices)
         await (device.leave() if device.client else device.connect())
@@ -249,6 +271,7 @@ MOVES: list[Callable[[Scene], Any]] = [
     *[Scene.change_the_group] * 5,
     *[Scene.change_what_is_mine] * 2,
     Scene.block,
+    *[Scene.read] * 4,
     *[Scene.come_and_go] * 3,
     Scene.lose_a_socket,
     Scene.lose_a_log,
@@ -269,16 +292,13 @@ def _room(room: Room) -> dict[str, Any]:
     return {
         "settings": (known.kind, known.title, known.history),
         "own": (known.muted_until or None, known.archived or False, room.first_seq),
-        "members": {user: (one.role, one.rev, one.joined_rev) for user, one in sorted(room.members.items())},
+        "members": {
+            user: (one.role, one.rev, one.joined_rev, one.delivered_seq, one.read_seq)
+            for user, one in sorted(room.members.items())
+        },
         "last_seq": room.last_seq,
         "messages": dict(sorted(room.messages.items())),
     }
-
-
-def paged_for(room: Room, fresh: Room) -> None:
-    """Leave out what a view has never had: messages older than it, which a program pages for, whole as they are then."""
-    for seq in [seq for seq in fresh.messages if seq < room.whole_from and seq not in room.messages]:
-        del fresh.messages[seq]
 
 
 def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
@@ -290,36 +310,83 @@ def differences(one: Any, other: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {one} | {other}"
 
 
-def _message(item: dict[str, Any]) -> Message:
-    import msgspec  # noqa: PLC0415 - one conversion
-
-    return msgspec.convert(item, Message)
-
-
 @pytest.mark.parametrize("stories", [75, pytest.param(400, marks=pytest.mark.chaos)])
 async def test_every_device_s_view_equals_a_fresh_fetch(tmp_path: Path, stories: int) -> None:
-    """C8, A2, B9: for many random stories."""
+    """C8, A2, B9, C11: for many random stories."""
     rng = seeded()
     async with run_stack(tmp_path, heartbeat_seconds="20") as stack, httpx2.AsyncClient() as http:
-        logs = Logs(stack.redis, max_entries=10_000, epoch_ttl_seconds=3600)
         outcomes: list[int] = []
         for wave in range(stories // AT_ONCE):
-            scenes: list[Scene] = []
-            for number in range(AT_ONCE):
-                folder = tmp_path / f"{wave}-{number}"
-                folder.mkdir()
-                scenes.append(Scene(stack, http, logs, random.Random(rng.random()), folder))
-            try:
-                await asyncio.gather(*(scene.set_up() for scene in scenes))
+            async with scenes_on(stack, http, rng, tmp_path / str(wave)) as scenes:
                 await asyncio.gather(*(scene.play() for scene in scenes))
-
-                async def settled() -> bool:
-                    return all(lag.lag == 0 and not lag.pending for lag in await lags(stack.redis))
-
-                await until(settled, 60, "the stages are not at rest")
-                await asyncio.gather(*(scene.settle() for scene in scenes))
-                await asyncio.gather(*(scene.compare() for scene in scenes))
-            finally:
-                await asyncio.gather(*(scene.close() for scene in scenes))
+                await compare(stack, scenes)
             outcomes += [code for scene in scenes for code in scene.outcomes]
         assert sum(code < 300 for code in outcomes) > stories * STEPS / 3, "most stories were refusals"
+
+
+@pytest.mark.parametrize("steps", [30, pytest.param(400, marks=pytest.mark.chaos)])
+async def test_every_view_is_right_after_random_kills_of_every_part(tmp_path: Path, steps: int) -> None:
+    """A2, B6, B7, B12: gateways, consumers and Redis are killed while everything is being changed."""
+    rng = seeded()
+    async with run_stack(tmp_path, heartbeat_seconds="20") as stack, httpx2.AsyncClient() as http:
+        async with scenes_on(stack, http, rng, tmp_path / "scenes") as scenes:
+            nemesis = asyncio.create_task(kill_for_ever(stack, rng))
+            await asyncio.gather(*(scene.play(steps) for scene in scenes))
+            nemesis.cancel()
+            await asyncio.wait([nemesis])
+            await revive(stack)
+            await compare(stack, scenes)
+        for partition in range(stack.settings.partitions):
+            assert await stack.redis.command("XLEN", stack.settings.names.dead(partition)) == 0
+
+
+@contextlib.asynccontextmanager
+async def scenes_on(
+    stack: Stack, http: httpx2.AsyncClient, rng: random.Random, folder: Path
+) -> AsyncGenerator[list[Scene]]:
+    logs = Logs(stack.redis, max_entries=10_000, epoch_ttl_seconds=3600)
+    scenes: list[Scene] = []
+    for number in range(AT_ONCE):
+        (folder / str(number)).mkdir(parents=True)
+        scenes.append(Scene(stack, http, logs, random.Random(rng.random()), folder / str(number)))
+    try:
+        await asyncio.gather(*(scene.set_up() for scene in scenes))
+        yield scenes
+    finally:
+        await asyncio.gather(*(scene.close() for scene in scenes))
+
+
+async def compare(stack: Stack, scenes: list[Scene]) -> None:
+    """Once everything has come to rest."""
+
+    async def settled() -> bool:
+        return all(lag.lag == 0 and not lag.pending for lag in await lags(stack.redis))
+
+    await asyncio.gather(*(scene.settle() for scene in scenes))
+    await until(settled, 60, "the stages are not at rest")
+    await asyncio.gather(*(scene.settle() for scene in scenes))
+    await asyncio.gather(*(scene.compare() for scene in scenes))
+
+
+async def kill_for_ever(stack: Stack, rng: random.Random) -> None:
+    while True:
+        await asyncio.sleep(rng.uniform(0.5, 2.0))
+        if rng.random() < 0.3:
+            stack.redis_server.kill()
+            await asyncio.sleep(rng.uniform(0, 0.5))
+            await asyncio.to_thread(stack.redis_server.start)
+        else:
+            process = rng.choice(stack.processes)
+            process.kill()
+            await asyncio.sleep(rng.uniform(0, 0.5))
+            process.start()
+
+
+async def revive(stack: Stack) -> None:
+    """Whatever the nemesis had just killed is started again."""
+    if stack.redis_server.process is None:
+        await asyncio.to_thread(stack.redis_server.start)
+    for process in stack.processes:
+        if process.running is None:
+            process.start()
+    await stack.ready()

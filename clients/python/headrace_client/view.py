@@ -63,6 +63,19 @@ class View:
                 room.whole_from = conversation.messages[0].seq
             self._take(room, conversation.messages)
 
+    def load(self, conversation: Conversation, messages: Iterable[Message]) -> None:
+        """Take in what was asked for over REST: who is brought into a conversation has neither its history nor everybody's marks."""
+        room = self.rooms.get(conversation.conversation_id)
+        if room is None:
+            return
+        for member in conversation.members:
+            if known := room.members.get(member.user_id):
+                room.members[member.user_id] = _with_marks(known, member.delivered_seq, member.read_seq)
+        found = list(messages)
+        self._take(room, found)
+        if found:
+            room.whole_from = min(room.whole_from, found[0].seq)
+
     def _apply(self, event: Event) -> None:
         match event.data:
             case Message() as message if room := self.rooms.get(message.conversation_id):
@@ -113,11 +126,7 @@ class View:
                 continue
             if name != "member.left":
                 marks = known or member
-                room.members[member.user_id] = replace(
-                    member,
-                    delivered_seq=max(member.delivered_seq, marks.delivered_seq),
-                    read_seq=max(member.read_seq, marks.read_seq),
-                )
+                room.members[member.user_id] = _with_marks(member, marks.delivered_seq, marks.read_seq)
             elif known is not None and known.joined_rev < change.rev:
                 del room.members[member.user_id]
                 if member.user_id == self.user_id:
@@ -128,11 +137,7 @@ class View:
         member = room.members.get(receipt.user_id)
         if member is None or receipt.thread_root_id is not None:
             return
-        room.members[receipt.user_id] = replace(
-            member,
-            delivered_seq=max(member.delivered_seq, receipt.delivered_seq),
-            read_seq=max(member.read_seq, receipt.read_seq),
-        )
+        room.members[receipt.user_id] = _with_marks(member, receipt.delivered_seq, receipt.read_seq)
         if receipt.user_id == self.user_id:
             room.conversation = replace(
                 room.conversation,
@@ -146,3 +151,10 @@ class View:
             known = room.messages.get(message.seq)
             if message.seq >= room.first_seq and (known is None or known.rev < message.rev):
                 room.messages[message.seq] = replace(message, duplicate=False)
+
+
+def _with_marks(member: Member, delivered_seq: int, read_seq: int) -> Member:
+    """Marks only rise, whatever is heard first."""
+    return replace(
+        member, delivered_seq=max(member.delivered_seq, delivered_seq), read_seq=max(member.read_seq, read_seq)
+    )
