@@ -205,13 +205,13 @@ async def test_settled_marks_are_trimmed_and_unsettled_ones_are_not(deployment: 
     assert token is not None
     owned = Partition(deployment.redis, stage, partition, token)
     await owned.pending(1)
-    assert await owned.trim(max_age_seconds=0, max_entries=1) == 0
+    assert (await owned.trim(max_age_seconds=0, max_entries=1)).entries == 0
     taken = (await owned.fetch(4)).entries
-    assert await owned.trim(max_age_seconds=0, max_entries=1) == 0
+    assert (await owned.trim(max_age_seconds=0, max_entries=1)).entries == 0
     await deployment.redis.command(
         "XACK", deployment.names.receipts(partition), "receipts", *(str(one.id) for one in taken)
     )
-    assert await owned.trim(max_age_seconds=0, max_entries=1) == 4
+    assert (await owned.trim(max_age_seconds=0, max_entries=1)).entries == 4
     assert (
         StreamId.parse((await deployment.redis.command("XRANGE", deployment.names.receipts(partition), "-", "+"))[0][0])
         > taken[-1].id
