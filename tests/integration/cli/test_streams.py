@@ -37,7 +37,9 @@ def test_a_partition_that_is_not_there_is_wrong_usage(deployment: Deployment) ->
 
 def test_the_tail_is_in_order_over_partitions_and_keeps_what_was_said_to_itself(deployment: Deployment) -> None:
     sent = [an_intent(conversation_in(number % 4), text=f"secret {number}") for number in range(8)]
-    deployment.append(*sent)
+    for intent in sent:
+        deployment.append(intent)
+        time.sleep(0.002)  # the ids of one millisecond are alike in all partitions
     done = deployment.run("streams", "tail", "intents", "-n", "5", "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["id"] for row in rows] == [intent.intent_id for intent in sent[3:]]
