@@ -24,10 +24,10 @@ dev: .venv/.installed-dev ## Install what is needed to change the code, too
 # May install the one Debian package that a virtual environment needs; `make install` only names it.
 test: export HEADRACE_MAY_INSTALL := yes
 test: dev ## Run every test but the long fault runs
-	$(BIN)/pytest -m "not chaos"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not chaos"
 
 quick: dev ## Run the tests that take less than ten seconds each
-	$(BIN)/pytest -m "not slow and not chaos"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not chaos"
 
 chaos: dev ## Run the long fault runs
 	$(BIN)/pytest -m chaos --timeout 3600
