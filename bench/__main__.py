@@ -40,7 +40,7 @@ def main(
 ) -> None:
     """Measure latency, cost and correctness under load. Exits 1 if a promise was broken; figures of a busy machine are called invalid."""
     plans = [
-        Plan(name, SCENARIOS[name][0], SCENARIOS[name][1], rate, seconds)
+        Plan(scenario=name, group=SCENARIOS[name][0], groups=SCENARIOS[name][1], rate=rate, seconds=seconds)
         for name in scenarios or SCENARIOS
         for rate in rates or (SCENARIOS[name][2],)
     ]
@@ -61,7 +61,7 @@ async def _measure(plans: list[Plan], urls: list[str], gateways: int, consumers:
         if not urls:
             _say("starting the system")
             urls, supervisor = await until_done.enter_async_context(stack.running(gateways, consumers))
-        count = max(plan.group * plan.groups for plan in plans)
+        count = max(plan.people for plan in plans)
         began = time.monotonic()
         people = await make_people(urls, count)
         _say(f"made {count} accounts in {time.monotonic() - began:.0f} s")
