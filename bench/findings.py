@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
@@ -43,7 +43,7 @@ class Correctness:
     @property
     def clean(self) -> bool:
         """Whether every promise was kept."""
-        return not (self.missing or self.disordered or self.gaps or self.refused or self.unanswered)
+        return not any(count for name, count in asdict(self).items() if name != "doubled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """The open loop: messages leave on a fixed schedule, whatever the server does."""
 
-import asyncio
 import math
 import time
 from collections import defaultdict
@@ -10,53 +9,25 @@ from itertools import cycle, islice
 
 import msgspec
 
-from bench.people import Person, make_conversation, patiently
-from bench.socket import Socket, dial
+from bench.member import Data, Frame, Member, connect_all
+from bench.pace import Schedule, paced, settled
+from bench.people import Person, count_messages, make_conversation
 
 TEXT_BYTES = 300
-QUIET_S = 10.0
-"""After the last send: how long stragglers are waited for."""
-CONNECT_AT_ONCE = 20
 
 
-class _Data(msgspec.Struct):
-    conversation_id: str = ""
-    seq: int = 0
-    client_msg_id: str = ""
-
-
-class _Frame(msgspec.Struct):
-    type: str
-    id: int | None = None
-    ok: bool = True
-    event: str = ""
-    resync: str | None = None
-    data: _Data | None = None
-
-
-_decoder = msgspec.json.Decoder(_Frame)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to do: `rate` messages a second for `seconds`, after a warm-up that counts for correctness alone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(Schedule):
+    """What to do: messages in `groups` conversations of `group` members each; nobody is in two."""
 
     scenario: str
     group: int
     groups: int
-    rate: float
-    seconds: float
-    warmup_s: float = 2.0
 
     @property
-    def total(self) -> int:
-        """Messages, those of the warm-up included."""
-        return round(self.rate * (self.warmup_s + self.seconds))
-
-    @property
-    def warmup(self) -> int:
-        """Messages of the warm-up."""
-        return round(self.rate * self.warmup_s)
+    def people(self) -> int:
+        """How many accounts it takes."""
+        return self.group * self.groups
 
 
 @dataclass(slots=True)
@@ -76,39 +47,6 @@ class Records:
     lost_connections: int = 0
 
 
-class Member:
-    """One connected person."""
-
-    def __init__(self, person: Person, run: "Run") -> None:
-        self.person, self._run = person, run
-        self.socket: Socket
-        self.connected = asyncio.Event()
-
-    async def connect(self, url: str) -> None:
-        """Connect and wait until it is live."""
-        self.socket = await dial(url, self._on_frame)
-        token = await self.person.api.token()
-        self.socket.send(msgspec.json.encode({"type": "connect", "token": token, "client": {"name": "bench"}}))
-        await asyncio.wait_for(self.connected.wait(), 30)
-
-    def _on_frame(self, payload: bytes, now: float) -> None:
-        frame = _decoder.decode(payload)
-        match frame.type:
-            case "event":
-                if frame.event == "message.created" and frame.data is not None:
-                    self._run.arrived(self.person.user_id, frame.data, now)
-            case "reply":
-                self._run.answered(frame.id, frame.ok, now)
-            case "ping":
-                self.socket.send(b'{"type":"pong"}')
-            case "connected":
-                self.connected.set()
-            case "resync_required":
-                self._run.records.lost_connections += 1
-            case _:
-                pass
-
-
 class Run:
     """One plan, carried out once."""
 
@@ -126,28 +64,16 @@ class Run:
 
     async def __call__(self) -> Records:
         """Make conversations, connect everybody, send, wait for stragglers, hang up."""
-        members = await self._connect()
+        members = await connect_all(self._people[: self.plan.people], self._urls, self._heard)
         conversations = await self._converse(members)
         await self._send(list(islice(cycle(_turns(conversations)), self.plan.total)))
-        await self._settle()
+        await settled(self._arrived_count, self._whole)
         for conversation_id, group in conversations.items():
-            count = await _count(group[0].person, conversation_id)
+            count = await count_messages(group[0].person, conversation_id)
             self.records.counts[conversation_id] = count - self._before[conversation_id]
         for member in members:
-            self.records.lost_connections += member.socket.closed.done()
-            member.socket.close()
+            self.records.lost_connections += member.leave()
         return self.records
-
-    async def _connect(self) -> list[Member]:
-        turnstile = asyncio.Semaphore(CONNECT_AT_ONCE)
-        members = [Member(person, self) for person in self._people[: self.plan.group * self.plan.groups]]
-
-        async def connect(number: int, member: Member) -> None:
-            async with turnstile:
-                await member.connect(self._urls[number % len(self._urls)])
-
-        await asyncio.gather(*(connect(number, member) for number, member in enumerate(members)))
-        return members
 
     async def _converse(self, members: Sequence[Member]) -> dict[str, list[Member]]:
         """Groups of the people."""
@@ -157,7 +83,7 @@ class Run:
             title = None if self.plan.group == 2 else f"{self.plan.scenario} {number}"
             conversation_id = await make_conversation([each.person for each in group], title)
             conversations[conversation_id] = group
-            self._before[conversation_id] = await _count(group[0].person, conversation_id)
+            self._before[conversation_id] = await count_messages(group[0].person, conversation_id)
             for each in group:
                 self.records.arrivals[conversation_id, each.person.user_id] = []
         return conversations
@@ -180,26 +106,25 @@ class Run:
             for number, (conversation_id, _) in enumerate(turns)
         ]
         self._expected = sum(sizes[conversation_id] for conversation_id, _ in turns)
-        start = time.perf_counter() + 0.1
-        for number, (_, member) in enumerate(turns):
-            due = start + number / self.plan.rate
-            self._intended[number] = due
-            self._senders[number] = member.person.user_id
-            if (ahead := due - time.perf_counter()) > 0:
-                await asyncio.sleep(ahead)
-            member.socket.send(frames[number])
-            self.records.lag[number] = time.perf_counter() - due
 
-    async def _settle(self) -> None:
-        """Until everything arrived, or nothing new has for `QUIET_S`."""
-        seen, since = -1, time.monotonic()
-        while time.monotonic() - since < QUIET_S:
-            arrived = sum(map(len, self.records.arrivals.values()))
-            if arrived >= self._expected and not math.isnan(sum(self.records.accepted)):
-                return
-            if arrived != seen:
-                seen, since = arrived, time.monotonic()
-            await asyncio.sleep(0.05)
+        def act(number: int, due: float) -> None:
+            member = turns[number][1]
+            self._intended[number], self._senders[number] = due, member.person.user_id
+            member.socket.send(frames[number])
+
+        self.records.lag = await paced(self.plan, act)
+
+    def _arrived_count(self) -> int:
+        return sum(map(len, self.records.arrivals.values()))
+
+    def _whole(self) -> bool:
+        return self._arrived_count() >= self._expected and not math.isnan(sum(self.records.accepted))
+
+    def _heard(self, user_id: str, frame: Frame, now: float) -> None:
+        if frame.type == "reply":
+            self.answered(frame.id, frame.ok, now)
+        elif frame.event == "message.created" and frame.data is not None:
+            self.arrived(user_id, frame.data, now)
 
     def answered(self, number: int | None, ok: bool, now: float) -> None:
         """A reply came."""
@@ -208,7 +133,7 @@ class Run:
         else:
             self.records.accepted[number] = now - self._intended[number]
 
-    def arrived(self, user_id: str, data: _Data, now: float) -> None:
+    def arrived(self, user_id: str, data: Data, now: float) -> None:
         """A message came to a member."""
         if not data.client_msg_id.startswith(self._prefix):
             return
@@ -219,11 +144,6 @@ class Run:
             self.records.stored[number] = took
         elif number >= self.plan.warmup:
             self.records.delivered.append(took)
-
-
-async def _count(person: Person, conversation_id: str) -> int:
-    """How many messages the server says there are."""
-    return (await patiently(lambda: person.api.conversation(conversation_id))).last_seq
 
 
 def _turns(conversations: dict[str, list[Member]]) -> list[tuple[str, Member]]:

@@ -48,6 +48,11 @@ async def make_conversation(people: Sequence[Person], title: str | None) -> str:
     return (await patiently(lambda: first.api.create(kind, members, title, key=key))).conversation_id
 
 
+async def count_messages(person: Person, conversation_id: str) -> int:
+    """How many messages the server says there are."""
+    return (await patiently(lambda: person.api.conversation(conversation_id))).last_seq
+
+
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
     """Repeat a call that the server asks to repeat.
 
