@@ -21,6 +21,13 @@ from headrace_client import (
 
 async def hear(talk: Talk, event: AnyEvent) -> None:
     """Show what concerns a person."""
+    async with talk.printing:
+        await _take(talk, event)
+    talk.mine.forget_done()
+    talk.changed()
+
+
+async def _take(talk: Talk, event: AnyEvent) -> None:
     match event:
         case Resynced():
             talk.view.apply(event)
@@ -33,8 +40,6 @@ async def hear(talk: Talk, event: AnyEvent) -> None:
             talk.view.apply(event)
         case _:
             pass
-    talk.mine.forget_done()
-    talk.changed()
 
 
 async def _catch_up(talk: Talk) -> None:

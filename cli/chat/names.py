@@ -8,6 +8,7 @@ from typing import Final
 from cli.output import printable
 from headrace_client import Api, ApiError, Unreachable
 
+CALLED: Final = 20
 _MENTION: Final = re.compile(r"(?<!\S)@([\w.-]*\w)")
 
 
@@ -30,8 +31,8 @@ class Names:
 
 
 def mentioned(text: str) -> list[str]:
-    """The names that a text calls with `@`, each once."""
-    return list(dict.fromkeys(_MENTION.findall(text)))
+    """The names that a text calls with `@`, each once; not more than a person would."""
+    return list(dict.fromkeys(_MENTION.findall(text)))[:CALLED]
 
 
 def user_names(words: str) -> list[str]:

@@ -3,6 +3,7 @@
 A view gives `talk.show`, which prints a line, and `talk.changed`, which is called after every event.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -34,6 +35,8 @@ class Talk:
         """Conversations by their number in the list."""
         self.open_id: str | None = None
         self.shown = Shown()
+        self.printing = asyncio.Lock()
+        """Held by whoever prints messages: history that is still being fetched and an event must not mix."""
         self._marked: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
 
@@ -100,11 +103,16 @@ class Talk:
 
     async def open(self, conversation_id: str) -> None:
         """Go to a conversation, and print its newest messages."""
-        self.open_id, self.shown = conversation_id, Shown()
-        await self.history()
+        async with self.printing:
+            self.open_id, self.shown = conversation_id, Shown()
+            await self._history()
 
     async def history(self) -> None:
         """Print the newest messages of the open conversation."""
+        async with self.printing:
+            await self._history()
+
+    async def _history(self) -> None:
         if self.open_id not in self.view.rooms:
             return
         self.say(f"-- {self.title} --")

@@ -401,6 +401,45 @@ async def test_a_chat_reaches_messages_that_it_does_not_show(demo: Path) -> None
     assert (await api.conversations())[0].mention_count == 1
 
 
+async def test_a_chat_hears_of_conversations_that_are_not_open(system: System, demo: Path) -> None:
+    found = json.loads((demo / "demo.json").read_text())
+    alice, bob = (user["username"] for user in found["users"])
+    hers = Api(system.urls[0])
+    await hers.login(alice, "correct horse battery")
+    async with OpenChat.of(demo, bob) as his:
+        his.say(f"/new @{alice}")
+        await his.until(f"-- {alice} --")
+        his.say("hello")
+        await his.until(f"#1 {bob}: hello")
+        await hers.send(found["conversations"][0]["conversation_id"], "over here")
+        await his.until(f"-- Demo: {alice}: over here --")
+        his.say(f"/block @{alice}")
+        await his.until(f"-- {alice} is blocked --")
+        his.say(f"/unblock @{alice}")
+        await his.until(f"-- {alice} is not blocked any more --")
+        his_id = next(each.user_id for each in await hers.users(bob))
+        second = await hers.create("group", [his_id], "Second")
+        await his.until("-- Second: you were added; /list --")
+        his.say("/open Second")
+        await his.until("-- Second --")
+        for command, told in (
+            ("/mute", "muted"),
+            ("/archive", "archived"),
+            ("/unmute", "not muted any more"),
+            ("/unarchive", "not archived any more"),
+        ):
+            his.say(command)
+            await his.until(f"-- {told} --")
+        his.say("/mute")
+        his.say("/open Demo")
+        await his.until("-- Demo --")
+        await hers.send(second.conversation_id, "not heard")
+        await hers.remove_member(second.conversation_id, his_id)
+        await his.until(f"-- Second: {alice} removed {bob} --")
+        assert not [line for line in his.lines if "not heard" in line]
+        assert await his.end() == 0
+
+
 async def test_what_a_chat_prints_is_read(system: System, demo: Path) -> None:
     found = json.loads((demo / "demo.json").read_text())
     alice, bob = (user["username"] for user in found["users"])

@@ -58,3 +58,7 @@ def test_people_are_named_with_an_at_sign() -> None:
 )
 def test_who_is_called_in_a_text(text: str, called: list[str]) -> None:
     assert names.mentioned(text) == called
+
+
+def test_a_text_full_of_names_calls_the_first_of_them() -> None:
+    assert names.mentioned(" ".join(f"@user{n}" for n in range(100))) == [f"user{n}" for n in range(names.CALLED)]
