@@ -15,9 +15,9 @@ import anyio
 import psutil
 import pytest
 
+from cli.up import ports
 from headrace_client import AnyEvent, Api, ApiError, Client, Event, Message, Receipt, Rejected, Resynced, Unreachable
 from headrace_client.http import request
-from tests.services import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -48,7 +48,7 @@ class System:
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("system")
-    port = free_port()
+    port = next(port for port in iter(ports.choose, None) if ports.is_free(port + 1))  # one for each gateway
     command = [
         sys.executable,
         "-P",
