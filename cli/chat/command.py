@@ -68,7 +68,9 @@ def command(
     conversation: str | None,
     data: Path | None,
 ) -> None:
-    """Chat in the terminal. Without a terminal, every line of the input is sent, and the end waits until all are stored.
+    """Chat in the terminal; /help lists what else can be done than talk: edit, react, reply, add people.
+
+    Without a terminal, every line of the input is sent or obeyed, and the end waits until all are stored.
 
     Examples:  headrace chat --as alice    echo hello | headrace chat --as bob --conversation Demo
     """

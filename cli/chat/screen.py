@@ -1,13 +1,20 @@
 """The view for people: history and messages above, the prompt below, and under it how we are connected and what is on its way."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
+import click
 from prompt_toolkit import PromptSession
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.patch_stdout import patch_stdout
 
-from cli.chat.talk import Mine, Quit, Talk, say_full
+from cli.chat.commands import Quit, enter
+from cli.chat.hearing import hear
+from cli.chat.talk import Talk
+from cli.chat.telling import Line
+from cli.chat.underway import Mine
+from cli.output import printable
 from headrace_client import HeadraceError, Link, OutboxFull
 
 LINKS: Final = {
@@ -26,13 +33,14 @@ async def show(talk: Talk) -> None:
         Stopped: the connection ended for good.
     """
     session: PromptSession[str] = PromptSession()
+    talk.show, talk.changed = _show, session.app.invalidate
     with patch_stdout(raw=True):
-        talk.show("/help shows what you can do.")
+        talk.say("/help shows what you can do.")
         await talk.history()
         prompting = asyncio.create_task(_prompt(talk, session))
         tasks = [
             prompting,
-            asyncio.create_task(talk.client.handle(talk.hear)),
+            asyncio.create_task(talk.client.handle(partial(hear, talk))),
             asyncio.create_task(_redraw(talk, session)),
         ]
         try:
@@ -45,27 +53,33 @@ async def show(talk: Talk) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _show(line: Line) -> None:
+    print(click.style(line.text, fg="yellow", bold=True) if line.calls_me else line.text)
+
+
 async def _prompt(talk: Talk, session: PromptSession[str]) -> None:
     settling: set[asyncio.Task[None]] = set()
     while True:
         try:
             line = await session.prompt_async("> ", bottom_toolbar=lambda: _toolbar(talk))
-            before = set(talk.mine)
-            await talk.enter(line)
+            before = talk.mine.all()
+            await enter(talk, line)
         except OutboxFull as failure:
-            talk.show(say_full(failure))
+            talk.say(f"!! {failure}; wait until the server is back")
             continue
         except (EOFError, KeyboardInterrupt, Quit):
             return
-        for key in talk.mine.keys() - before:
-            task = asyncio.create_task(_settle(talk, talk.mine[key]))
+        for mine in talk.mine.all():
+            if mine in before:
+                continue
+            task = asyncio.create_task(_settle(talk, mine))
             settling.add(task)
             task.add_done_callback(settling.discard)
 
 
 async def _settle(talk: Talk, mine: Mine) -> None:
     try:
-        await talk.settled(mine)
+        await talk.mine.settled(mine)
     except HeadraceError:
         return  # the client has ended; `handle` says why
 
@@ -78,9 +92,9 @@ async def _redraw(talk: Talk, session: PromptSession[str]) -> None:
 
 def _toolbar(talk: Talk) -> StyleAndTextTuples:
     style, text = LINKS[talk.client.link]
-    drawn: StyleAndTextTuples = [(style, "● "), ("", f"{text} · {talk.title}")]
-    for mine in list(talk.mine.values())[:PENDING_LINES]:
-        drawn.append(("", f"\n{STATES.get(mine.sending.state, ' ')} {mine.sending.state}: {mine.text[:60]}"))
+    drawn: StyleAndTextTuples = [(style, "● "), ("", " · ".join(filter(None, (text, talk.title, talk.progress))))]
+    for mine in talk.mine.all()[:PENDING_LINES]:
+        drawn.append(("", f"\n{STATES.get(mine.sending.state, ' ')} {mine.sending.state}: {printable(mine.text[:60])}"))
     if len(talk.mine) > PENDING_LINES:
         drawn.append(("", f"\n  and {len(talk.mine) - PENDING_LINES} more"))
     return drawn

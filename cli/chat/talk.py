@@ -1,65 +1,72 @@
-"""The conversation as both views see it. A view gives `talk.show`, which prints one line, and calls `enter` with what was typed."""
+"""One person's conversations as both views see them: one of them is open, messages go out, lines are printed.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+A view gives `talk.show`, which prints a line, and `talk.changed`, which is called after every event.
+"""
 
-from cli.output import printable
-from headrace_client import (
-    AnyEvent,
-    Api,
-    ApiError,
-    Client,
-    Conversation,
-    Event,
-    Message,
-    OutboxFull,
-    Rejected,
-    Rejection,
-    Resynced,
-    Sending,
-    Unreachable,
-)
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
 
-HISTORY = 20
-HELP = """\
-/list                       your conversations
-/open NUMBER|TITLE|ID       go to one of them
-/new @user                  a direct conversation
-/new @user @user TITLE      a group
-/users TEXT                 people whose name begins so
-/quit                       leave"""
+from cli.chat import telling
+from cli.chat.names import People, mentioned
+from cli.chat.shown import Shown
+from cli.chat.telling import Line
+from cli.chat.underway import Underway
+from headrace_client import Api, ApiError, Client, Conversation, Event, Message, Unreachable, View
+from headrace_client.view import Room
 
-
-@dataclass(slots=True)
-class Mine:
-    """A message of ours on its way."""
-
-    sending: Sending
-    text: str
-
-
-class Quit(Exception):
-    """The person wants to leave."""
+HISTORY: Final = 20
+NAMED: Final = 10
+"""So many members of a conversation without a title are asked for their names."""
 
 
 class Talk:
     """One person's conversations, one of them open."""
 
     def __init__(self, api: Api, client: Client) -> None:
-        self.api, self.client = api, client
-        self.show: Callable[[str], None] = print
-        self.mine: dict[str, Mine] = {}
-        self.failed = 0
-        self._me = ""
-        self._open: Conversation | None = None
-        self._conversations: dict[str, Conversation] = {}
-        self._names: dict[str, str] = {}
-        self._shown: dict[str, int] = {}
+        self.api, self.client, self.people = api, client, People(api)
+        self.names = self.people.names
+        self.view = View("")
+        self.show: Callable[[Line], None] = lambda line: print(line.text)
+        self.changed: Callable[[], None] = lambda: None
+        self.mine = Underway(self.say, self._knows)
+        self.order: Sequence[str] = ()
+        """Conversations by their number in the list."""
+        self.open_id: str | None = None
+        self.shown = Shown()
+        self.printing = asyncio.Lock()
+        """Held by whoever prints messages: history that is still being fetched and an event must not mix."""
+        self._marked: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
+
+    @property
+    def room(self) -> Room:
+        """The open conversation.
+
+        Raises:
+            ValueError: none is.
+        """
+        room = self.view.rooms.get(self.open_id or "")
+        if room is None:
+            raise ValueError("open a conversation first: /list, /open, /new")
+        return room
 
     @property
     def title(self) -> str:
         """What the open conversation is called."""
-        return self._title(self._open) if self._open else "no conversation: /new @user"
+        return self.title_of(self.room) if self.open_id in self.view.rooms else "no conversation: /new @user"
+
+    @property
+    def progress(self) -> str:
+        """How far our newest message has come."""
+        return telling.progress(self.room, self.names) if self.open_id in self.view.rooms else ""
+
+    @property
+    def all_marked(self) -> bool:
+        """Whether the server knows what we have read."""
+        rooms = ((self.view.rooms.get(key), seq) for key, seq in self._marked.items())
+        return all(room is None or room.conversation.read_seq >= seq for room, seq in rooms)
 
     async def start(self, wanted: str | None) -> None:
         """Learn who we are and what there is, and open the conversation that is wanted, or the latest.
@@ -69,189 +76,139 @@ class Talk:
             ApiError: the server refused.
             Unreachable: it did not answer.
         """
-        me = await self.api.me()
-        self._me, self._names[me.user_id] = me.user_id, me.username
-        await self._load()
-        found = self._find(wanted) if wanted else next(iter(self._conversations.values()), None)
-        if wanted and found is None:
-            raise ValueError(f"there is no conversation {wanted!r}; /list shows yours")
-        self._open = found
+        await self.people.sign_in()
+        self.view = View(self.names.me)
+        self.view.replace(await self.api.sync())
+        self.order = list(self.view.rooms)
+        await self.learn_titles()
+        self.open_id = self.find(wanted) if wanted else next(iter(self.order), None)
+
+    def find(self, wanted: str) -> str:
+        """A conversation by its number in the list, its id, or its title.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if wanted.isdecimal() and 0 < int(wanted) <= len(self.order):
+            wanted = self.order[int(wanted) - 1]
+        names = {wanted, wanted.removeprefix("@")}
+        for key, room in self.view.rooms.items():
+            if key == wanted or self.title_of(room) in names:
+                return key
+        raise ValueError(f"there is no conversation {wanted!r}; /list shows yours")
+
+    def title_of(self, room: Room) -> str:
+        """What a conversation is called."""
+        return telling.title(room.conversation, room.members, self.names)
+
+    async def open(self, conversation_id: str) -> None:
+        """Go to a conversation, and print its newest messages."""
+        async with self.printing:
+            self.open_id, self.shown = conversation_id, Shown()
+            await self._history()
 
     async def history(self) -> None:
         """Print the newest messages of the open conversation."""
-        if self._open is None:
+        async with self.printing:
+            await self._history()
+
+    async def _history(self) -> None:
+        if self.open_id not in self.view.rooms:
             return
-        self.show(f"-- {self.title} --")
-        for message in await self.api.messages(self._open.conversation_id, limit=HISTORY):
-            await self._print(message)
+        self.say(f"-- {self.title} --")
+        for message in await self.api.messages(self.open_id, limit=HISTORY):
+            await self.tell(message)
 
-    # What is typed
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.show(Line(text))
 
-    async def enter(self, line: str) -> None:
-        """Send a line, or do what a /command asks.
+    def know(self, conversation: Conversation) -> None:
+        """A conversation that we have made; its event may come later."""
+        self.view.apply(Event("conversation.created", "", "", "", conversation))
+
+    async def message(self, number: int) -> Message:
+        """A message of the open conversation by its number.
 
         Raises:
-            Quit: it was /quit.
-            OutboxFull: too many messages wait; the line was not taken.
+            ValueError: there is none.
         """
-        line = line.strip()
-        if not line:
-            return
-        try:
-            if line.startswith("/"):
-                await self._command(*_split(line))
-            else:
-                self._send(line)
-        except (ApiError, Unreachable, ValueError) as failure:
-            self.show(f"!! {failure}")
+        room = self.room
+        if known := room.messages.get(number):
+            return known
+        page = await self.api.messages(room.conversation.conversation_id, after_seq=max(0, number - 1), limit=1)
+        if not page or page[0].seq != number:
+            raise ValueError(f"there is no #{number} here")
+        return page[0]
 
-    def _send(self, text: str) -> None:
-        if self._open is None:
-            raise ValueError("open a conversation first: /list, /open, /new")
-        sending = self.client.send(self._open.conversation_id, text)
-        self.mine[sending.client_msg_id] = Mine(sending, text)
+    # What goes out
 
-    async def _command(self, word: str, rest: str) -> None:
-        match word:
-            case "/help":
-                self.show(HELP)
-            case "/list":
-                await self._load()
-                for number, conversation in enumerate(self._conversations.values(), 1):
-                    mark = "*" if self._open and conversation.conversation_id == self._open.conversation_id else " "
-                    unread = f"  ({conversation.unread_count} new)" if conversation.unread_count else ""
-                    self.show(f"{mark}{number:>3}  {self._title(conversation)}{unread}")
-            case "/open":
-                found = self._find(rest)
-                if found is None:
-                    raise ValueError(f"there is no conversation {rest!r}; /list shows yours")
-                self._open = found
-                self._shown.pop(found.conversation_id, None)
-                await self.history()
-            case "/new":
-                await self._new(rest)
-            case "/users":
-                for user in await self.api.users(rest.lstrip("@")):
-                    self.show(f"@{printable(user.username)}  {printable(user.display_name)}")
-            case "/quit" | "/exit":
-                raise Quit
-            case _:
-                raise ValueError(f"{word} is no command; /help shows them")
+    async def send(self, text: str, answers: Message | None = None) -> None:
+        """Send a message, in the thread of another if it answers one."""
+        room = self.room
+        root = (answers.thread_root_id or answers.message_id) if answers else None
+        sending = self.client.send(
+            room.conversation.conversation_id,
+            text,
+            reply_to=answers.message_id if answers else None,
+            thread_root_id=root,
+            mentions=await self._mentions(room, text),
+        )
+        self.mine.add(sending, text)
 
-    async def _new(self, rest: str) -> None:
-        words = rest.split()
-        names = [word.lstrip("@") for word in words if word.startswith("@")]
-        title = " ".join(word for word in words if not word.startswith("@")) or None
-        if not names:
-            raise ValueError("say with whom: /new @user")
-        members = [await self._user_id(name) for name in names]
-        direct = len(members) == 1 and title is None
-        self._open = await self.api.create("direct" if direct else "group", members, title)
-        self._conversations[self._open.conversation_id] = self._open
-        await self._learn(self._open)
-        await self.history()
+    async def _mentions(self, room: Room, text: str) -> list[str]:
+        """Who of the members is called. Without the server, those whose names are known: a message can be sent at any time."""
+        found: list[str] = []
+        me = room.members.get(self.names.me)
+        for name in mentioned(text):
+            if name == "all" and room.conversation.kind == "group" and me and me.role in {"owner", "admin"}:
+                found.append(name)
+            with suppress(ValueError, ApiError, Unreachable):
+                user_id = await self.people.find(name)
+                found += [user_id] if user_id in room.members else []
+        return found
 
-    async def _user_id(self, name: str) -> str:
-        for user in await self.api.users(name):
-            if user.username == name:
-                self._names[user.user_id] = user.username
-                return user.user_id
-        raise ValueError(f"there is no user @{name}; /users {name[:2]} shows similar ones")
+    def _knows(self, message: Message) -> bool:
+        room = self.view.rooms.get(message.conversation_id)
+        known = room.messages.get(message.seq) if room else None
+        return room is None or (known is not None and known.rev >= message.rev)
 
-    # What arrives
+    # What is printed
 
-    async def hear(self, event: AnyEvent) -> None:
-        """Show what concerns a person."""
-        match event:
-            case Resynced(state):
-                self._conversations = {each.conversation_id: each for each in state.conversations}
-                for conversation in state.conversations:
-                    await self._learn(conversation)
-                    if self._open and conversation.conversation_id == self._open.conversation_id:
-                        for message in conversation.messages:
-                            await self._print(message)
-            case Event("message.created", data=Message() as message):
-                await self._print(message)
-            case Event("conversation.created", data=Conversation() as conversation):
-                self._conversations[conversation.conversation_id] = conversation
-                await self._learn(conversation)
-                if conversation.created_by != self._me:
-                    self.show(f"-- {self._title(conversation)}: you were added; /list --")
-            case Event("message.rejected", data=Rejection() as rejection):
-                self._rejected(rejection)
-            case _:
-                pass
+    async def tell(self, message: Message) -> None:
+        """Print a message of the open conversation: then it is read."""
+        answered = message.reply_to or message.thread_root_id
+        await self.people.learn((message.sender_id,))
+        number = await self._number(message.conversation_id, answered) if answered else None
+        self.mine.printed(message)
+        self.shown.note(message)
+        self.show(telling.new(message, self.names, number))
+        self._mark(message)
 
-    async def settled(self, mine: Mine) -> None:
-        """Wait until a message of ours is stored; one that is refused at once, before any event, is shown here."""
-        try:
-            await mine.sending.stored
-        except Rejected as failure:
-            if self.mine.pop(mine.sending.client_msg_id, None):
-                self.failed += 1
-                self.show(f"!! not sent: {mine.text} — {failure.message}")
+    def _mark(self, message: Message) -> None:
+        room = self.view.rooms.get(message.conversation_id)
+        if room is not None and message.seq > max(
+            room.conversation.read_seq, self._marked.get(message.conversation_id, 0)
+        ):
+            self._marked[message.conversation_id] = message.seq
+            self.client.mark(message.conversation_id, read_seq=message.seq)
 
-    def _rejected(self, rejection: Rejection) -> None:
-        mine = self.mine.pop(rejection.client_msg_id or "", None)
-        if mine is not None:
-            self.failed += 1
-            self.show(f"!! not sent: {mine.text} — {printable(rejection.error.message)}")
+    async def _number(self, conversation_id: str, message_id: str) -> int | None:
+        """Of the message that is answered, which may be older than what is known here."""
+        if message_id not in self._numbers:
+            room = self.view.rooms.get(conversation_id)
+            known = room.messages.values() if room else ()
+            seq = next((each.seq for each in known if each.message_id == message_id), None)
+            if seq is None:
+                with suppress(ApiError, Unreachable):
+                    seq = (await self.api.message(message_id)).seq
+            if seq is None:
+                return None
+            self._numbers[message_id] = seq
+        return self._numbers[message_id]
 
-    async def _print(self, message: Message) -> None:
-        self.mine.pop(message.client_msg_id or "", None)
-        if message.seq <= self._shown.get(message.conversation_id, 0) or message.content is None:
-            return
-        self._shown[message.conversation_id] = message.seq
-        name = await self._name(message.sender_id)
-        text = "\n    ".join(printable(line) for line in message.text.split("\n"))
-        if self._open and message.conversation_id == self._open.conversation_id:
-            self.show(f"#{message.seq} {name}: {text}")
-        elif message.sender_id != self._me:
-            where = self._conversations.get(message.conversation_id)
-            self.show(f"-- {self._title(where) if where else 'elsewhere'}: {name}: {text} --")
-
-    # Names
-
-    async def _load(self) -> None:
-        self._conversations = {each.conversation_id: each for each in await self.api.conversations()}
-        for conversation in self._conversations.values():
-            await self._learn(conversation)
-
-    def _find(self, wanted: str) -> Conversation | None:
-        everything = list(self._conversations.values())
-        if wanted.isdecimal() and 0 < int(wanted) <= len(everything):
-            return everything[int(wanted) - 1]
-        names = {wanted, wanted.lstrip("@")}
-        return next((each for each in everything if each.conversation_id == wanted or self._title(each) in names), None)
-
-    async def _learn(self, conversation: Conversation) -> None:
-        """Names that `_title` needs: of the other person of a direct conversation."""
-        if conversation.kind == "direct":
-            for member in conversation.members:
-                await self._name(member.user_id)
-
-    async def _name(self, user_id: str | None) -> str:
-        if user_id is None:
-            return "somebody"
-        if user_id not in self._names:
-            try:
-                self._names[user_id] = printable((await self.api.user(user_id)).username)
-            except (ApiError, Unreachable):
-                return user_id[:8]
-        return self._names[user_id]
-
-    def _title(self, conversation: Conversation) -> str:
-        if conversation.title:
-            return printable(conversation.title)
-        others = [self._names.get(each.user_id, "?") for each in conversation.members if each.user_id != self._me]
-        return ", ".join(others) or conversation.conversation_id
-
-
-def _split(line: str) -> tuple[str, str]:
-    word, _, rest = line.partition(" ")
-    return word, rest.strip()
-
-
-def say_full(failure: OutboxFull) -> str:
-    """What a person reads when nothing more can be taken."""
-    return f"!! {failure}; wait until the server is back"
+    async def learn_titles(self) -> None:
+        """The names that titles are made of: of the people in conversations without one."""
+        for room in self.view.rooms.values():
+            if not room.conversation.title:
+                await self.people.learn(list(room.members)[:NAMED])

@@ -144,6 +144,10 @@ class Api:
         raw = await self._get(path, before_seq=before_seq, after_seq=after_seq, limit=limit)
         return tuple(sorted(msgspec.json.decode(raw, type=Page[Message]).items, key=lambda message: message.seq))
 
+    async def message(self, message_id: str) -> Message:
+        """One message."""
+        return msgspec.json.decode(await self._get(f"/api/messages/{quote(message_id, safe='')}"), type=Message)
+
     async def send(self, conversation_id: str, text: str, *, client_msg_id: str | None = None) -> Message | None:
         """Send one message without a socket. None: accepted, but not stored within the server's patience."""
         body = {
