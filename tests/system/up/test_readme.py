@@ -1,5 +1,6 @@
 """The README's quick start, run as it is written."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -78,7 +79,13 @@ def test_the_quick_start_is_short() -> None:
 def test_the_quick_start_works_as_it_is_written(up: Callable[..., Up]) -> None:
     make, *chats = commands()
     recipe = subprocess.run(
-        [*shlex.split(make), "--dry-run"], check=True, capture_output=True, text=True, cwd=ROOT, timeout=60
+        [*shlex.split(make), "--dry-run"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        env={name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}},
     )
     start = headrace(recipe.stdout.splitlines()[-1])
     running = up(*start[start.index("up") + 1 :], "--port", str(ports.choose()))
