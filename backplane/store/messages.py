@@ -159,10 +159,6 @@ class Messages:
         """Compare and set, from → to; False if somebody else was in between. Safe to repeat."""
         return await swap(self._messages, [_swap(before, after) for before, after in changes])
 
-    async def tail(self, conversation_id: ConversationId, after_seq: int) -> list[StoredMessage]:
-        """All messages above `after_seq`, ascending."""
-        return await self._range(conversation_id, "seq", after_seq, MAX_SAFE_INTEGER)
-
     async def pinned(self, conversation_id: ConversationId) -> list[StoredMessage]:
         """What is pinned, ascending by seq."""
         found = await find_range(

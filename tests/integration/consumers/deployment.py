@@ -162,7 +162,7 @@ class Deployment:
         ]
 
     async def messages(self, room: ConversationId) -> list[StoredMessage]:
-        return await self.store.messages.tail(room, 0)
+        return await self.store.messages.unraised(room, 0)
 
     async def log(self, user: UserId, after: Position) -> list[dict[str, Any]]:
         return [json.loads(b"{" + entry.body) for entry in await self.logs.read(user, after, 10_000)]

@@ -47,7 +47,7 @@ async def test_a_conversation_takes_two_voids(store: Store) -> None:
     """A8"""
     here = new_id()
     assert await store.messages.insert([a_void(here, 1), a_void(here, 2)]) == 2
-    found = await store.messages.tail(here, 0)
+    found = await store.messages.unraised(here, 0)
     assert [(message.seq, message.void, message.sender_id) for message in found] == [(1, True, None), (2, True, None)]
 
 
@@ -58,7 +58,7 @@ async def test_an_insert_stops_at_the_first_refusal_so_that_a_prefix_is_stored(s
     await store.messages.insert([taken])
     batch = [a_message(here, seq) for seq in (1, 2, 3, 4)]
     assert await store.messages.insert(batch) == 2
-    assert [message.message_id for message in await store.messages.tail(here, 0)] == [
+    assert [message.message_id for message in await store.messages.unraised(here, 0)] == [
         batch[0].message_id,
         batch[1].message_id,
         taken.message_id,
@@ -78,7 +78,7 @@ async def test_each_unique_index_refuses_alone(store: Store, same: str) -> None:
         "id": a_message(here, 2, message_id=first.message_id),
     }[same]
     assert await store.messages.insert([clash, a_message(here, 9)]) == 0
-    assert await store.messages.tail(here, 0) == [first]
+    assert await store.messages.unraised(here, 0) == [first]
 
 
 async def test_the_identical_batch_again_is_told_from_a_foreign_number_by_its_key(store: Store) -> None:
@@ -105,7 +105,7 @@ async def test_of_writers_racing_for_the_same_numbers_the_store_keeps_one_prefix
         for _ in range(4):
             group.start_soon(write)
     assert sum(counts) == 10
-    assert [message.seq for message in await store.messages.tail(here, 0)] == list(range(1, 11))
+    assert [message.seq for message in await store.messages.unraised(here, 0)] == list(range(1, 11))
 
 
 async def test_a_document_that_mongodb_can_not_take_is_permanent(store: Store) -> None:
@@ -126,8 +126,8 @@ async def test_a_refusal_costs_only_the_caller_whose_document_it_is(store: Store
     assert answers[:4] == [3, 3, 3, 1]
     # Who shared a command with the unfit one may be told of their own documents, stored a moment before: never of more.
     assert set(answers[4:]) <= {0, 3}
-    assert [message.seq for message in await store.messages.tail(taken, 0)] == [1, 2]
-    assert [len(await store.messages.tail(here, 0)) for here in (*others, unfit)] == [3] * 6 + [0]
+    assert [message.seq for message in await store.messages.unraised(taken, 0)] == [1, 2]
+    assert [len(await store.messages.unraised(here, 0)) for here in (*others, unfit)] == [3] * 6 + [0]
 
 
 async def test_the_tail_is_what_a_crash_left_above_the_counter(store: Store) -> None:
@@ -135,8 +135,8 @@ async def test_the_tail_is_what_a_crash_left_above_the_counter(store: Store) -> 
     written = [a_message(here, seq) for seq in range(1, 8)]
     await store.messages.insert(written)
     await store.messages.insert([a_message(new_id(), 9)])
-    assert await store.messages.tail(here, 4) == written[4:]
-    assert await store.messages.tail(here, 7) == []
+    assert await store.messages.unraised(here, 4) == written[4:]
+    assert await store.messages.unraised(here, 7) == []
 
 
 @pytest.mark.parametrize("ask", [{}, {"after_seq": 0}, {"since_rev": 0}])

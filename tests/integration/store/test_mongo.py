@@ -130,7 +130,7 @@ async def test_a_write_without_an_answer_is_unknown_and_its_repeat_is_definite(
         mongodb.send(signal.SIGCONT)
     patient = await Store.open(settings)
     with anyio.fail_after(20):  # the first write may still be landing, beside its repeat
-        while await patient.messages.tail(here, 0) != batch:
+        while await patient.messages.unraised(here, 0) != batch:
             await patient.messages.insert(batch)
     await patient.close()
     await store.close()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backplane.streams import Entry
 from schemas.ids import (
     ClientMsgId,
     ClientOpId,
@@ -38,8 +39,9 @@ from schemas.intents import (
     SendMessage,
     SetBlock,
     UpdateConversation,
+    encode_intent,
 )
-from schemas.names import AGAIN_FIELD
+from schemas.names import AGAIN_FIELD, INTENT_FIELD
 from tests.unit.consumers.test_persist import live_until_done
 from tests.unit.consumers.world import Process, World, check_promises, killed_at, reply_lost_at
 
@@ -250,6 +252,22 @@ async def test_a_replay_of_everything_changes_nothing() -> None:
         for event in world.events:  # what is told again is not older than what everybody has
             if event.header.seq is not None and event.header.conversation_id == ROOM:
                 assert event.header.rev == newest[event.header.seq]
+
+
+async def test_a_dead_edit_that_is_retried_undoes_no_newer_one() -> None:
+    """D5: it was never made; what was made since stays."""
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
+    story.add(SendMessage, ANN, client_msg_id=ClientMsgId("a"), text="first")
+    story.add(EditMessage, ANN, message_id=message("a"), text="dead")
+    story.add(EditMessage, ANN, message_id=message("a"), text="newer")
+    dead = story.intents.pop(2)
+    world = await undisturbed(story.intents)
+    world.entries.append(Entry(StreamId(9, 0), {INTENT_FIELD: encode_intent(dead), AGAIN_FIELD: b"1"}))
+    world.events.clear()
+    await Process(world).drain(10)
+    assert world.messages[message("a")].text == "newer"
+    assert [(event.header.event, event.header.event_id) for event in world.events] == [("operation.rejected", "i3")]
 
 
 def test_random_stories_survive_random_crashes() -> None:
