@@ -274,9 +274,10 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.resyncs += 1
         self.client = position
 
-    @precondition(lambda self: self.asked is None)
+    @precondition(lambda self: self.asked is None and not self.delivery.waiting_bytes)
     @rule()
     def the_log_is_asked(self):
+        """As the session does: frames first, the log only once the socket has taken everything."""
         self.asked = self.delivery.need()
         match self.asked:
             case ReadPage(after, limit):
