@@ -107,7 +107,8 @@ async def stop_consumer(scene: Scene, rng: random.Random) -> None:
 async def _replace(scene: Scene, process: Process) -> None:
     async with scene.turns[process.name]:
         scene.fault(f"SIGTERM {process.name}")
-        assert await process.terminate() == 0, f"{process.name} did not leave in order"
+        code = await process.terminate()
+        assert code == 0, f"{process.name} did not leave in order: exit code {code}"
         process.start()
 
 
