@@ -127,10 +127,11 @@ class View:
             if name != "member.left":
                 marks = known or member
                 room.members[member.user_id] = _with_marks(member, marks.delivered_seq, marks.read_seq)
-            elif known is not None and known.joined_rev < change.rev:
-                del room.members[member.user_id]
+            elif known is None or known.joined_rev < change.rev:
+                # A state that was read while somebody left may list the conversation, and its members without them.
+                room.members.pop(member.user_id, None)
                 if member.user_id == self.user_id:
-                    del self.rooms[change.conversation_id]
+                    self.rooms.pop(change.conversation_id, None)
 
     def _mark(self, room: Room, receipt: Receipt) -> None:
         """Levels only rise, so order and repeats do not matter. Those of a thread are not part of the view."""
