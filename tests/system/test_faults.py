@@ -6,6 +6,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.histories.client import Client
@@ -69,13 +70,15 @@ async def test_a_consumer_that_wakes_up_after_its_lease_changes_nothing(tmp_path
                 stack.mongodb_server.send(signal.SIGSTOP)
                 await asyncio.sleep(0.5)  # its partitions begin writes that wait
                 zombie.send(signal.SIGSTOP)
+                before, in_hand = (await stack.owners())["persist"], await partitions_in_hand(stack)
                 stack.mongodb_server.send(signal.SIGCONT)
                 written = len(zombie.lines())
                 await until(partial(only_one_worker, stack), 10 * LEASE_SECONDS, f"{heir.name} has not taken over")
+                after = (await stack.owners())["persist"]
+                torn = {partition for partition in in_hand if after[partition] != before[partition]}
+                assert torn, f"{zombie.name} had nothing in hand"
                 zombie.send(signal.SIGCONT)
-                await until(
-                    partial(noticed, zombie, written), 10.0, f"{zombie.name} had nothing in hand, or settled it"
-                )
+                await until(partial(left, zombie, torn, written), 10.0, f"{zombie.name} has not left {torn}")
                 await until(partial(evenly_shared, stack), 30.0, f"{zombie.name} got no share again")
         await heal(scene)
         await scene.verdict(tmp_path)
@@ -91,9 +94,20 @@ async def only_one_worker(stack: Stack) -> bool:
     return all(len(held) == PARTITIONS and len(set(held.values())) == 1 for held in owners.values())
 
 
-async def noticed(zombie: Process, since: int) -> bool:
-    """Whether it says that a write which it had in hand was fenced, or is not its own to settle any more."""
-    return any("fenced" in line or "outcome of a call is unknown" in line for line in zombie.lines()[since:])
+async def partitions_in_hand(stack: Stack) -> set[int]:
+    """Where persist has taken intents that it has not settled."""
+    names = stack.settings.names
+    return {
+        partition
+        for partition in range(PARTITIONS)
+        if (await stack.redis.command("XPENDING", names.intents(partition), "persist"))[0]
+    }
+
+
+async def left(zombie: Process, partitions: set[int], since: int) -> bool:
+    """Whether it says, after that many lines, that it works on none of the partitions any more."""
+    lines = [orjson.loads(line) for line in zombie.lines()[since:] if "left a partition" in line]
+    return partitions <= {line["partition"] for line in lines if line["stage"] == "persist"}
 
 
 async def test_a_restart_of_everything_keeps_every_message(tmp_path: Path) -> None:
