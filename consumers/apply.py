@@ -11,6 +11,7 @@ from backplane.store.operations import Applied, remember
 from consumers import documents
 from consumers.batch import Batch
 from consumers.changes import Refused, actor_of, change_conversation, change_members, change_message
+from consumers.expire import expire
 from consumers.ledger import State
 from consumers.plan import (
     Blocked,
@@ -29,6 +30,7 @@ from schemas.intents import (
     ChangeMine,
     ChangeRole,
     DeleteMessage,
+    ExpireMessages,
     MessageChange,
     RemoveMember,
     SetBlock,
@@ -69,7 +71,7 @@ def _as_it_is(batch: Batch, intent: Change, *, again: bool = False) -> Done:
             return MembersChanged(max((one.rev for one in members), default=state.rev), members, again=again)
         case ChangeMine():
             return ConversationChanged(to=intent.actor_id, again=again)
-        case UpdateConversation():
+        case UpdateConversation() | ExpireMessages():
             return ConversationChanged(again=again)
         case SetBlock():
             return Blocked(intent.user_id, intent.blocked)
@@ -88,6 +90,8 @@ def _apply(batch: Batch, intent: Change, operation_id: OperationId) -> Outcome:
             return _block(batch, intent)
         case UpdateConversation():
             return _change_conversation(batch, intent, operation_id)
+        case ExpireMessages():
+            return expire(batch, intent, operation_id)
         case AddMembers() | RemoveMember() | ChangeRole():
             return _change_members(batch, intent, operation_id)
         case ChangeMine():

@@ -91,7 +91,7 @@ class Batch:
 
     def _refresh_root(self, root: Root) -> None:
         message = self.messages.get(root.message_id)
-        if message is None:
+        if message is None or message.wiped:
             return
         counted = self._threads.get(root.message_id)
         if root.in_doubt and counted is None:

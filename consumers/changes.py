@@ -10,10 +10,10 @@ from typing import NamedTuple, assert_never
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from backplane.store.conversations import StoredConversation, StoredMember
+from backplane.store.conversations import StoredConversation, StoredMember, hidden_seq
 from backplane.store.messages import StoredMessage
 from consumers.ledger import State
-from schemas.ids import UserId
+from schemas.ids import SYSTEM, UserId
 from schemas.intents import (
     AddMembers,
     AddReaction,
@@ -39,6 +39,8 @@ class Rules(NamedTuple):
     """How long after sending an author may edit and delete; 0: for ever."""
     reactions_a_message: int = 50
     reactions_a_user: int = 10
+    retention_days: int = 0
+    """How long messages are kept anywhere; 0: for ever."""
 
 
 class Refused(Exception):
@@ -50,11 +52,13 @@ class Refused(Exception):
 
 
 def actor_of(state: State | None, actor_id: UserId) -> tuple[State, StoredMember]:
-    """The conversation and whoever acts in it.
+    """The conversation and whoever acts in it: a member, or the system, which may do everything.
 
     Raises:
         Refused: `not_member`, also if there is no such conversation: nobody learns which ones exist.
     """
+    if state is not None and actor_id == SYSTEM:
+        return state, _system(state)
     member = state.members.get(actor_id) if state else None
     if state is None or member is None or not member.current:
         raise Refused("not_member")
@@ -63,8 +67,14 @@ def actor_of(state: State | None, actor_id: UserId) -> tuple[State, StoredMember
 
 def check(state: State, member: StoredMember, permission: Permission) -> None:
     """Raises `Refused`: `forbidden`, unless the table of roles allows it."""
-    if not may(state.conversation.kind, member.role, permission):
+    if member.user_id != SYSTEM and not may(state.conversation.kind, member.role, permission):
         raise Refused("forbidden")
+
+
+def _system(state: State) -> StoredMember:
+    return StoredMember(
+        conversation_id=state.conversation.conversation_id, user_id=SYSTEM, role="owner", rev=0, spans=((0, None),)
+    )
 
 
 # Messages
@@ -80,12 +90,18 @@ def change_message(
     """
     if message is None or message.conversation_id != change.conversation_id or message.void:
         raise Refused("not_found")
-    if message.seq <= member.from_seq:
+    if isinstance(change, DeleteMessage) and change.actor_id == SYSTEM:
+        return message if message.wiped else wiped(message, change.at_ms)
+    if isinstance(change, DeleteMessage) and message.gone and message.seq > hidden_seq(state.conversation, member):
+        return message
+    if message.gone or message.seq <= hidden_seq(state.conversation, member):
         raise Refused("not_found")
-    if message.gone:
-        if isinstance(change, DeleteMessage):
-            return message
-        raise Refused("not_found")
+    return _changed(change, state, member, message, rules)
+
+
+def _changed(
+    change: MessageChange, state: State, member: StoredMember, message: StoredMessage, rules: Rules
+) -> StoredMessage:
     match change:
         case EditMessage():
             return _edited(change, state, member, message, rules)
@@ -128,6 +144,14 @@ def _deleted(
 def tombstone(message: StoredMessage, at_ms: int) -> StoredMessage:
     """What is left of a message: its place, and the hash of its first body (hole C13)."""
     return replace(message, text=None, deleted_ms=at_ms, mentions=(), reactions={}, pinned_ms=None, pinned_by=None)
+
+
+def wiped(message: StoredMessage, at_ms: int) -> StoredMessage:
+    """A tombstone from which nobody can tell what was said: a hash of a short text can be guessed."""
+    deleted_ms = message.deleted_ms or at_ms
+    return replace(
+        tombstone(message, deleted_ms), body_hash="", edited_ms=None, last_reply_ms=None, reply_count=0, ops=()
+    )
 
 
 def _in_time(change: MessageChange, message: StoredMessage, rules: Rules) -> None:
@@ -231,7 +255,7 @@ def _removed(change: RemoveMember, state: State, member: StoredMember, rev: int)
         check(state, member, "member.remove")
         if target is None or not target.current:
             raise Refused("not_found")
-        if target.role == "owner":
+        if target.role == "owner" and member.user_id != SYSTEM:
             raise Refused("forbidden")
         if target.role == "admin":
             check(state, member, "member.remove.admin")
@@ -278,10 +302,14 @@ def change_conversation(change: UpdateConversation, state: State, member: Stored
     Raises:
         Refused: `forbidden`.
     """
-    check(state, member, "conversation.update")
     conversation = state.conversation
+    if change.title is not UNSET or change.history is not UNSET:
+        check(state, member, "conversation.update")
+    if change.retention_days is not UNSET:
+        check(state, member, "conversation.retention")
     return replace(
         conversation,
         title=conversation.title if change.title is UNSET else change.title,
         history=conversation.history if change.history is UNSET else change.history,
+        retention_days=conversation.retention_days if change.retention_days is UNSET else change.retention_days,
     )

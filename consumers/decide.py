@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from backplane.store.conversations import StoredMember
+from backplane.store.conversations import StoredMember, hidden_seq
 from backplane.store.messages import StoredMessage
 from backplane.store.operations import rejection_id
 from consumers import documents
 from consumers.apply import apply
 from consumers.batch import Batch, Found
 from consumers.changes import Refused, Rules, actor_of, check
+from consumers.expire import begun
 from consumers.ledger import State
 from consumers.plan import Created, Outcome, Plan, Rejected, Repeated, Stored
 from schemas.ids import ConversationId, MessageId, OperationId, UserId
@@ -30,6 +31,7 @@ from schemas.intents import (
     ChangeMine,
     ChangeRole,
     CreateConversation,
+    ExpireMessages,
     Intent,
     RemoveMember,
     SendMessage,
@@ -71,7 +73,7 @@ def target_ids(intents: Sequence[Intent]) -> list[MessageId]:
                 ids += [MessageId(one) for one in (intent.reply_to, intent.thread_root_id) if one is not None]
             case CreateConversation() | AddMembers() | RemoveMember() | ChangeRole() | ChangeMine():
                 pass
-            case UpdateConversation() | SetBlock():
+            case UpdateConversation() | SetBlock() | ExpireMessages():
                 pass
             case _:
                 ids.append(intent.message_id)
@@ -110,14 +112,18 @@ def _send(batch: Batch, intent: SendMessage) -> Outcome:
             batch.touch_root(before, again=True)
             return Stored(before, again=True)
         # The hash is of the first body, so that a repeat after an edit is not taken for another request (hole C13).
-        return Repeated(Stored(before)) if before.body_hash == body_hash(intent) else Rejected("idempotency_conflict")
+        return Repeated(Stored(before)) if before.repeats(body_hash(intent)) else Rejected("idempotency_conflict")
     state, member = actor_of(batch.plan.states.get(intent.conversation_id), intent.actor_id)
     _check_send(batch, intent, state, member)
     message = documents.message(intent, message_id, state)
     batch.plan.add_message(message)
     batch.messages[message_id] = message
     batch.plan.states[intent.conversation_id] = replace(
-        state, seq=message.seq, rev=message.rev, last_message_id=message_id
+        state,
+        conversation=begun(state.conversation, message),
+        seq=message.seq,
+        rev=message.rev,
+        last_message_id=message_id,
     )
     batch.touch_root(message, delta=1)
     return Stored(message)
@@ -127,6 +133,8 @@ def _check_send(batch: Batch, intent: SendMessage, state: State, member: StoredM
     check(state, member, "message.send")
     if any(block.blocked and user != intent.actor_id for user, block in state.blockers.items()):
         raise Refused("blocked")
+    if state.conversation.kind == "direct" and not all(one.current for one in state.members.values()):
+        raise Refused("blocked")  # the other person is there no more
     if documents.EVERYBODY in intent.mentions:
         check(state, member, "message.send.all")
     for key in (intent.reply_to, intent.thread_root_id):
@@ -140,7 +148,7 @@ def _check_send(batch: Batch, intent: SendMessage, state: State, member: StoredM
 def _is_visible(message: StoredMessage | None, state: State, member: StoredMember) -> bool:
     if message is None or message.conversation_id != state.conversation.conversation_id:
         return False
-    return not message.void and message.seq > member.from_seq
+    return not message.void and message.seq > hidden_seq(state.conversation, member)
 
 
 def _create(batch: Batch, intent: CreateConversation) -> Outcome:

@@ -52,6 +52,8 @@ def first_touch(
     present = {message.seq for message in tail}
     seq = max(present, default=conversation.last_seq)
     revs = [conversation.rev, *(message.rev for message in unraised), *(member.rev for member in members)]
+    if tail and not conversation.oldest_ms:
+        conversation = msgspec.structs.replace(conversation, oldest_ms=tail[0].created_ms)
     return State(
         conversation=conversation,
         members={member.user_id: member for member in members},

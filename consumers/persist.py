@@ -35,7 +35,7 @@ from consumers.stores import Stores
 from consumers.verdicts import events_of, message_event, message_voided, rejection, salvaged_rejection, thread_updated
 from schemas.events import Event, make_answer
 from schemas.ids import ConversationId, IntentId, MessageId, StreamId, UserId
-from schemas.intents import CreateConversation, Intent, SendMessage, SetBlock, decode_intent
+from schemas.intents import CreateConversation, ExpireMessages, Intent, SendMessage, SetBlock, decode_intent
 from schemas.names import AGAIN_FIELD, INTENT_FIELD, Names
 
 R = TypeVar("R")
@@ -187,6 +187,9 @@ class Persist:
         roots = {MessageId(one.thread_root_id) for one in messages.values() if one.thread_root_id} - messages.keys()
         if roots:
             messages |= await self._messages.find(list(roots))
+        for one in intents:
+            if isinstance(one, ExpireMessages):
+                messages |= await self._messages.between(one.conversation_id, one.after_seq, one.up_to_seq + 1)
         return Found(
             messages=messages,
             operations=await self._operations.find(operations) if operations else {},
@@ -331,6 +334,7 @@ def _counters(state: State) -> Counters:
         rev=state.rev,
         last_seq=state.seq,
         last_message_id=state.last_message_id,
+        oldest_ms=state.conversation.oldest_ms,
     )
 
 

@@ -25,6 +25,12 @@ class MessageStore(Protocol):
         """All changed after a number."""
         ...
 
+    async def between(
+        self, conversation_id: ConversationId, after_seq: int, up_to_seq: int
+    ) -> dict[MessageId, StoredMessage]:
+        """Those above one number, up to another."""
+        ...
+
     async def change(self, changes: Sequence[tuple[StoredMessage, StoredMessage]]) -> bool:
         """Compare and set; False if somebody else was in between."""
         ...

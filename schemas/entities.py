@@ -75,8 +75,12 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     title: str | None
     history: History = "all"
+    retention_days: int | None = None
+    """How long messages are kept in it; None: as long as in every other."""
     rev: int
     last_seq: int
+    expired_seq: int = 0
+    """Up to here messages were older than they are kept, and are gone; it only rises."""
     created_by: UserId
     created_at: str
     members: list[Member]

@@ -18,6 +18,9 @@ ClientOpId = NewType("ClientOpId", str)
 OperationId = NewType("OperationId", str)
 IntentId = NewType("IntentId", str)
 
+SYSTEM = UserId("system")
+"""Who acts where nobody does: retention, and an operator's tools."""
+
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$(?!\n)"
 MENTION_PATTERN = UUID_PATTERN.replace("^", "^(?:all|").replace("$", ")$")
 

@@ -99,6 +99,8 @@ class UpdateConversation(_Change, frozen=True, omit_defaults=True, kw_only=True,
 
     title: str | msgspec.UnsetType = msgspec.UNSET
     history: History | msgspec.UnsetType = msgspec.UNSET
+    retention_days: int | msgspec.UnsetType = msgspec.UNSET
+    """0: for as long as the deployment keeps messages."""
 
 
 class AddMembers(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="member.add"):
@@ -136,9 +138,16 @@ class SetBlock(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="user
     blocked: bool
 
 
+class ExpireMessages(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="message.expire"):
+    """Take what is older than a conversation keeps out of it: of the messages above `after_seq`, up to `up_to_seq`. The system's alone."""
+
+    after_seq: int
+    up_to_seq: int
+
+
 MessageChange = EditMessage | DeleteMessage | AddReaction | RemoveReaction | PinMessage
 MemberChange = AddMembers | RemoveMember | ChangeRole | ChangeMine
-Change = MessageChange | MemberChange | UpdateConversation | SetBlock
+Change = MessageChange | MemberChange | UpdateConversation | SetBlock | ExpireMessages
 Intent = SendMessage | CreateConversation | Change
 
 _encoder = msgspec.json.Encoder()

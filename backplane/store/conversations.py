@@ -25,7 +25,7 @@ from schemas.intents import History
 from schemas.names import CONVERSATIONS, MEMBERS
 from schemas.roles import Role
 
-_SETTINGS: Final = ("title", "history", "version", "ops")
+_SETTINGS: Final = ("title", "history", "retention_days", "expired_seq", "version", "ops")
 _MEMBERSHIP: Final = ("role", "rev", "spans", "from_seq", "muted_until_ms", "archived", "version", "ops")
 """What persist owns of a membership; marks are the receipts stage's, but for those that a member begins with."""
 PAGE_LIMIT: Final = 25
@@ -82,6 +82,12 @@ class StoredConversation(
     last_seq: int
     last_message_id: MessageId | None = None
     history: History = "all"
+    retention_days: int = 0
+    """How long messages are kept here; 0: for as long as the deployment keeps them."""
+    expired_seq: int = 0
+    """Up to here messages are gone for their age."""
+    oldest_ms: int = 0
+    """When the first message after those was made, or earlier; 0: there is none. Raised with the counters."""
     version: int = 0
     """Counts the changes of title and settings; what they are compared by."""
     ops: tuple[Applied, ...] = ()
@@ -94,6 +100,7 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     rev: int
     last_seq: int
     last_message_id: MessageId | None
+    oldest_ms: int = 0
 
 
 def as_conversation(stored: StoredConversation, members: Sequence[StoredMember]) -> Conversation:
@@ -103,8 +110,10 @@ def as_conversation(stored: StoredConversation, members: Sequence[StoredMember])
         kind=stored.kind,
         title=stored.title,
         history=stored.history,
+        retention_days=stored.retention_days or None,
         rev=stored.rev,
         last_seq=stored.last_seq,
+        expired_seq=stored.expired_seq,
         created_by=stored.created_by,
         created_at=rfc3339(stored.created_ms),
         members=[
@@ -135,8 +144,13 @@ def as_own(conversation: Conversation, member: StoredMember) -> Conversation:
         conversation,
         muted_until=None if member.muted_until_ms is None else rfc3339(member.muted_until_ms),
         archived=member.archived,
-        first_seq=member.from_seq + 1,
+        first_seq=max(member.from_seq, conversation.expired_seq) + 1,
     )
+
+
+def hidden_seq(stored: StoredConversation, member: StoredMember) -> int:
+    """Up to here nothing is this member's to see: said before they came, deleted for themselves, or gone for its age."""
+    return max(member.from_seq, stored.expired_seq)
 
 
 def unread_count(stored: StoredConversation, viewer: StoredMember, last: StoredMessage | None) -> int:
@@ -147,7 +161,7 @@ def unread_count(stored: StoredConversation, viewer: StoredMember, last: StoredM
     """
     if last is not None and last.sender_id == viewer.user_id:
         return 0
-    return max(0, stored.last_seq - max(viewer.read_seq, viewer.private_read_seq, viewer.from_seq))
+    return max(0, stored.last_seq - max(viewer.read_seq, viewer.private_read_seq, hidden_seq(stored, viewer)))
 
 
 class Conversations:
@@ -291,7 +305,7 @@ class Conversations:
         return [
             (
                 _as_seen(one, members[one.conversation_id], viewer, last, mentions[one.conversation_id]),
-                [message for message in shown.get(one.conversation_id, ()) if message.seq > viewer.from_seq],
+                [message for message in shown.get(one.conversation_id, ()) if message.seq > hidden_seq(one, viewer)],
             )
             for viewer in viewers
             if (one := stored.get(viewer.conversation_id))
@@ -316,7 +330,7 @@ def _as_seen(
     mentions: int,
 ) -> Conversation:
     last = messages.get(stored.last_message_id) if stored.last_message_id else None
-    if last is not None and last.seq <= viewer.from_seq:
+    if last is not None and last.seq <= hidden_seq(stored, viewer):
         last = None
     unread = unread_count(stored, viewer, last)
     return replace(
@@ -330,12 +344,12 @@ def _as_seen(
 
 
 def _unread(stored: StoredConversation, viewer: StoredMember) -> Unread:
-    read_seq = max(viewer.read_seq, viewer.private_read_seq, viewer.from_seq)
+    read_seq = max(viewer.read_seq, viewer.private_read_seq, hidden_seq(stored, viewer))
     return Unread(stored.conversation_id, viewer.user_id, read_seq, stored.last_seq)
 
 
 def _raised(counters: Counters) -> Document:
-    raised: Document = {"rev": counters.rev, "last_seq": counters.last_seq}
+    raised: Document = {"rev": counters.rev, "last_seq": counters.last_seq, "oldest_ms": counters.oldest_ms}
     if counters.last_message_id is not None:
         raised["last_message_id"] = counters.last_message_id
     return raised

@@ -9,7 +9,18 @@ from pymongo import ASCENDING, IndexModel
 
 from backplane.store.documents import Database
 from backplane.store.failures import reading, writing
-from schemas.names import BLOCKS, BOT_TOKENS, DELIVERIES, MARKS, MEMBERS, MESSAGES, SESSIONS, USERS, WEBHOOKS
+from schemas.names import (
+    BLOCKS,
+    BOT_TOKENS,
+    CONVERSATIONS,
+    DELIVERIES,
+    MARKS,
+    MEMBERS,
+    MESSAGES,
+    SESSIONS,
+    USERS,
+    WEBHOOKS,
+)
 
 
 class Index(NamedTuple):
@@ -36,6 +47,7 @@ class Index(NamedTuple):
 
 _SPARSE: Final = (("sparse", True),)
 _IN_THREAD: Final = (("partialFilterExpression", {"thread_root_id": {"$exists": True}}),)
+_KEPT: Final = (("partialFilterExpression", {"retention_days": {"$exists": True}}),)
 _PINNED: Final = (("partialFilterExpression", {"pinned_ms": {"$exists": True}}),)
 
 INDEXES: Final = (
@@ -52,6 +64,8 @@ INDEXES: Final = (
     Index(MEMBERS, ("conversation_id", "rev"), "changes of members since a rev"),
     Index(MEMBERS, ("user_id", "listed"), "a person's conversations, newest first, a page at a time"),
     Index(MESSAGES, ("conversation_id", "pinned_ms"), "what is pinned", options=_PINNED),
+    Index(CONVERSATIONS, ("oldest_ms",), "what is older than the deployment keeps messages"),
+    Index(CONVERSATIONS, ("retention_days", "oldest_ms"), "what is older than a conversation keeps", options=_KEPT),
     Index(BLOCKS, ("conversation_id",), "who blocks whom in a direct conversation"),
     Index(BLOCKS, ("blocker_id",), "whom a person blocks"),
     Index(MARKS, ("conversation_id", "user_id"), "a person's marks in the threads of a conversation"),

@@ -52,6 +52,15 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         """Whether there is nothing to show: a void, or a tombstone."""
         return self.void or self.deleted_ms is not None
 
+    @property
+    def wiped(self) -> bool:
+        """Whether nothing of what it said is left, not even its hash: it has expired, or its author was erased."""
+        return not self.body_hash
+
+    def repeats(self, body_hash: str) -> bool:
+        """Whether this message is what a request with that hash under its key asks for (hole C13); of a wiped one nobody can tell."""
+        return self.wiped or self.body_hash == body_hash
+
 
 class Thread(NamedTuple):
     """The replies to a message: how many are not deleted, and when the newest one was made."""
@@ -170,6 +179,13 @@ class Messages:
         """All messages changed after `after_rev`, ascending by rev: what a crash left above the conversation's own counter."""
         return await self._range(conversation_id, "rev", after_rev, MAX_SAFE_INTEGER)
 
+    async def between(
+        self, conversation_id: ConversationId, after_seq: int, up_to_seq: int
+    ) -> dict[MessageId, StoredMessage]:
+        """The messages above `after_seq`, up to `up_to_seq`."""
+        found = await self._range(conversation_id, "seq", after_seq, up_to_seq)
+        return {message.message_id: message for message in found}
+
     async def count_replies(self, roots: Sequence[StoredMessage]) -> dict[MessageId, Thread]:
         """The threads of these roots, as their replies are stored now."""
         return {root.message_id: await self._thread(root) for root in roots}
@@ -246,7 +262,7 @@ class Messages:
 
 
 _CHANGEABLE: Final = (
-    "rev", "text", "mentions", "edited_ms", "deleted_ms", "pinned_ms", "pinned_by", "reactions", "reply_count", "last_reply_ms", "ops",
+    "rev", "body_hash", "text", "mentions", "edited_ms", "deleted_ms", "pinned_ms", "pinned_by", "reactions", "reply_count", "last_reply_ms", "ops",
 )  # fmt: skip
 
 
