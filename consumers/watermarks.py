@@ -28,6 +28,8 @@ class Known(NamedTuple):
     last_seq: int
     rev: int
     """The conversation's: who is in it then is told."""
+    blocked: bool = False
+    """Whether the other one of a direct conversation does not want to hear from this person."""
 
 
 class Verdict(NamedTuple):
@@ -63,12 +65,13 @@ def merged(entries: Iterable[tuple[StreamId, Mark]]) -> dict[Key, Asked]:
 
 
 def judge(asked: Asked, known: Known) -> Verdict:
-    """Raise what is lower, no further than the conversation's newest message (hole C11).
+    """Raise what is lower, no further than the conversation's newest message (hole C11); of who is blocked, in private alone.
 
     What moves nothing is not announced, unless this very entry has moved it before: its owner was killed between the write and
     the settle, and nobody was told. An announcement has absolute levels, so one too many does no harm.
     """
-    levels = known.levels.with_(asked.levels.up_to(known.last_seq))
+    wanted = asked.levels.hidden() if known.blocked else asked.levels
+    levels = known.levels.with_(wanted.up_to(known.last_seq))
     moved = levels[:2] != known.levels[:2]
     moved_privately = levels.private_read_seq != known.levels.private_read_seq
     by = marked_by(asked.last)

@@ -174,6 +174,30 @@ async def test_every_kind_of_change_is_made_and_told_whatever_the_batch() -> Non
         assert refused == ["i7", "i14", "i20", "i22", "i26"]
 
 
+@pytest.mark.parametrize("of", [EditMessage, DeleteMessage, AddReaction, RemoveReaction, PinMessage])
+@pytest.mark.parametrize("batch", [1, 100])
+async def test_whoever_is_blocked_changes_nothing_that_the_other_one_sees(of: type[Intent], batch: int) -> None:
+    fields = {EditMessage: {"text": "x"}, AddReaction: {"emoji": "👎"}, RemoveReaction: {"emoji": "👍"}}
+    more: dict[str, Any] = {"pinned": True} if of is PinMessage else dict(fields.get(of, {}))
+    story = Story()
+    story.add(CreateConversation, ANN, room=DIRECT, kind="direct", member_ids=(ANN, BEN))
+    story.add(SendMessage, ANN, room=DIRECT, client_msg_id=ClientMsgId("a"), text="first")
+    own = message("a", room=DIRECT)
+    story.add(AddReaction, ANN, room=DIRECT, message_id=own, emoji="👍")
+    story.add(SetBlock, BEN, room=DIRECT, user_id=ANN, blocked=True)
+    before = await undisturbed(story.intents, batch)
+    story.add(of, ANN, room=DIRECT, message_id=own, op="same", **more)
+    world = await undisturbed(story.intents, batch)
+    assert content(world)["messages"] == content(before)["messages"]
+    refusal = world.events[-1]
+    assert (refusal.header.event, refusal.header.to) == ("operation.rejected", (ANN,))
+    assert b'"code":"blocked"' in refusal.body
+    story.add(SetBlock, BEN, room=DIRECT, user_id=ANN, blocked=False)
+    story.add(of, ANN, room=DIRECT, message_id=own, **more)
+    world = await undisturbed(story.intents, batch)
+    assert content(world)["messages"] != content(before)["messages"]
+
+
 @pytest.mark.parametrize("batch", [1, 3, 100])
 async def test_changes_survive_a_crash_at_any_write(batch: int) -> None:
     """A2, B7, B12: found made, found recorded, or made now: told all the same."""
