@@ -28,7 +28,7 @@ from consumers.watermarks import Known, Verdict, judge, key_of, merged
 from schemas.events import Event, make_answer
 from schemas.ids import ConversationId, MessageId, StreamId, UserId
 from schemas.marks import Mark, decode_mark
-from schemas.names import MARK_FIELD, Names
+from schemas.names import AGAIN_FIELD, MARK_FIELD, Names
 
 _ROUNDS = 10
 _CROWDS_KEPT = 100_000
@@ -184,7 +184,8 @@ class Receipts:
     # Storing
 
     async def _raise(self, works: Sequence[Work[Mark]]) -> tuple[dict[Key, Known], dict[Key, Verdict]]:
-        asked = merged((work.entry.id, work.item) for work in works)
+        again = {work.entry.id for work in works if AGAIN_FIELD in work.entry.fields}
+        asked = merged(((work.entry.id, work.item) for work in works), again)
         for _ in range(_ROUNDS):
             known = await self._look(list(asked))
             verdicts = {key: judge(asked[key], found) for key, found in known.items()}

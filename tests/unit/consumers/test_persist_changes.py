@@ -278,6 +278,19 @@ async def test_a_replay_of_everything_changes_nothing() -> None:
                 assert event.header.rev == newest[event.header.seq]
 
 
+async def test_a_block_that_was_lifted_is_not_told_again_as_if_it_held() -> None:
+    """A2: nothing orders what one's devices hear of blocks, so what is told again is what holds now."""
+    story = Story()
+    for blocked in (True, False, True, False):
+        story.add(SetBlock, BEN, room=DIRECT, user_id=ANN, blocked=blocked)
+    world = await undisturbed(story.intents, 1)
+    world.events.clear()
+    for entry in world.entries[:3]:
+        world.entries.append(type(entry)(StreamId(len(world.entries) + 1, 0), {**entry.fields, AGAIN_FIELD: b"1"}))
+    await Process(world).drain(1)
+    assert [b'"blocked":false' in event.body for event in world.events] == [True, True, True]
+
+
 async def test_a_dead_edit_that_is_retried_undoes_no_newer_one() -> None:
     """D5: it was never made; what was made since stays."""
     story = Story()

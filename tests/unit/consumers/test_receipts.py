@@ -18,7 +18,7 @@ from consumers.stages import Work
 from schemas.events import Event
 from schemas.ids import ConversationId, IntentId, MessageId, StreamId, UserId
 from schemas.marks import Mark, encode_mark
-from schemas.names import MARK_FIELD, Names
+from schemas.names import AGAIN_FIELD, MARK_FIELD, Names
 
 pytestmark = pytest.mark.anyio
 
@@ -180,6 +180,17 @@ async def test_the_same_marks_in_later_entries_write_nothing_and_tell_nobody() -
     stage = around.stage()
     await told(stage, a_mark(ANN, 4), a_mark(BEN, 3))
     assert await told(stage, a_mark(ANN, 4), a_mark(BEN, 1), first=100) == []
+    assert len(around.writes) == 2
+
+
+async def test_marks_that_an_operator_sends_again_write_nothing_and_are_told_again() -> None:
+    around = Around()
+    stage = around.stage()
+    await told(stage, a_mark(ANN, 4), a_mark(BEN, 3))
+    again = [Work(Entry(one.entry.id, {**one.entry.fields, AGAIN_FIELD: b"1"}), one.item)
+             for one in works(stage, a_mark(ANN, 2), a_mark(EVE, 3), first=100)]  # fmt: skip
+    done = await stage.handle("era", again)
+    assert [(data(event)["user_id"], data(event)["read_seq"]) for one in done for event in one.events] == [(ANN, 4)]
     assert len(around.writes) == 2
 
 
