@@ -324,7 +324,13 @@ async def scenes_on(
 
 
 async def compare(stack: Stack, scenes: list[Scene]) -> None:
-    """Once everything has come to rest."""
+    """Once everything has come to rest, every view is what a fresh fetch shows."""
+    await rest(stack, scenes)
+    await asyncio.gather(*(scene.compare() for scene in scenes))
+
+
+async def rest(stack: Stack, scenes: list[Scene]) -> None:
+    """Let everything come to rest, with every device connected."""
 
     async def settled() -> bool:
         return all(lag.lag == 0 and not lag.pending for lag in await lags(stack.redis))
@@ -332,4 +338,3 @@ async def compare(stack: Stack, scenes: list[Scene]) -> None:
     await asyncio.gather(*(scene.settle() for scene in scenes))
     await until(settled, 60, "the stages are not at rest")
     await asyncio.gather(*(scene.settle() for scene in scenes))
-    await asyncio.gather(*(scene.compare() for scene in scenes))

@@ -278,6 +278,51 @@ async def test_a_replay_of_everything_changes_nothing() -> None:
                 assert event.header.rev == newest[event.header.seq]
 
 
+async def again(world: World, *numbers: int) -> list[dict[str, Any]]:
+    """What is told when an operator sends these entries again."""
+    world.events.clear()
+    for number in numbers:
+        entry = world.entries[number - 1]
+        world.entries.append(type(entry)(StreamId(len(world.entries) + 1, 0), {**entry.fields, AGAIN_FIELD: b"1"}))
+    await Process(world).drain(1)
+    headers = [{"to": event.header.to, "about": event.header.about} for event in world.events]
+    bodies = [msgspec.json.decode(b"{" + event.body) for event in world.events]
+    return [body | header for body, header in zip(bodies, headers, strict=True)]
+
+
+async def test_who_has_come_back_is_not_told_again_as_put_out_nor_who_has_left_as_there() -> None:
+    """A2, C19: else a grant would be closed, and a client would drop the conversation, under their newest number."""
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
+    story.add(AddMembers, ANN, user_ids=(CID, DAN))
+    story.add(RemoveMember, ANN, user_id=CID)
+    story.add(RemoveMember, ANN, user_id=BEN)
+    story.add(AddMembers, ANN, user_ids=(BEN,))
+    story.add(ChangeRole, ANN, user_id=BEN, role="admin")
+    world = await undisturbed(story.intents, 1)
+    revs = {user: found.rev for (_, user), found in world.people.items()}
+    joined, left, welcome = await again(world, 2)
+    assert [(one["event"], one["about"]) for one in (joined, left)] == [("member.joined", None), ("member.left", CID)]
+    assert [(one["user_id"], one["rev"]) for one in joined["data"]["members"]] == [(DAN, revs[DAN])]
+    assert [(one["user_id"], one["rev"]) for one in left["data"]["members"]] == [(CID, revs[CID])]
+    assert (welcome["event"], welcome["to"]) == ("conversation.created", (DAN,))
+    [returned] = await again(world, 4)
+    assert (returned["event"], returned["about"], returned["data"]["rev"]) == ("member.joined", None, revs[BEN])
+    assert [(one["user_id"], one["role"]) for one in returned["data"]["members"]] == [(BEN, "admin")]
+
+
+async def test_each_newcomer_is_welcomed_again_with_what_is_theirs_to_see() -> None:
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
+    story.add(SendMessage, ANN, client_msg_id=ClientMsgId("a"), text="first")
+    story.add(AddMembers, ANN, user_ids=(CID, DAN))
+    story.add(ChangeMine, DAN, cleared=True)
+    world = await undisturbed(story.intents, 1)
+    welcomes = [one for one in await again(world, 3) if one["event"] == "conversation.created"]
+    assert [(one["to"], one["data"]["first_seq"]) for one in welcomes] == [((CID,), 1), ((DAN,), 2)]
+    assert len({one["event_id"] for one in welcomes}) == 2
+
+
 async def test_a_block_that_was_lifted_is_not_told_again_as_if_it_held() -> None:
     """A2: nothing orders what one's devices hear of blocks, so what is told again is what holds now."""
     story = Story()
