@@ -1,13 +1,15 @@
-"""`headrace replay`: past intents through the stages once more, or one user's log made anew. A dry run unless told otherwise."""
+"""`headrace replay`: past intents and marks through the stages once more, or one user's log made anew. A dry run unless told otherwise."""
 
 import asyncio
 from dataclasses import asdict
+from typing import get_args
 
 import click
 
 from cli import output
 from cli.places import Reference, moment, reference
 from schemas.ids import StreamId, UserId
+from schemas.stages import Replayed
 
 
 @click.group(invoke_without_command=True)
@@ -16,12 +18,21 @@ from schemas.ids import StreamId, UserId
 @click.option(
     "--entry", "entries", type=reference, metavar="PARTITION/ID", multiple=True, help="This one; may be repeated."
 )
+@click.option(
+    "--stream",
+    "streams",
+    type=click.Choice(get_args(Replayed)),
+    multiple=True,
+    default=get_args(Replayed),
+    show_default=True,
+    help="Of this stream only: what was asked for, or how far people have read.",
+)
 @output.partition_option
-@click.option("--conversation", help="Only intents in this conversation.")
-@click.option("--user", help="Only intents of this user.")
+@click.option("--conversation", help="Only what was asked for in this conversation.")
+@click.option("--user", help="Only what this user asked for.")
 @click.option("--all", "every", is_flag=True, help="Everything that the streams still hold.")
 @click.option("--execute", is_flag=True, help="Do it; without this nothing is sent.")
-@click.option("--rate", type=click.IntRange(1, 100_000), default=500, show_default=True, help="Intents a second.")
+@click.option("--rate", type=click.IntRange(1, 100_000), default=500, show_default=True, help="Entries a second.")
 @output.json_option
 @click.pass_context
 def command(
@@ -30,6 +41,7 @@ def command(
     low: StreamId | None,
     high: StreamId | None,
     entries: tuple[Reference, ...],
+    streams: tuple[Replayed, ...],
     partition: int | None,
     conversation: str | None,
     user: str | None,
@@ -38,10 +50,12 @@ def command(
     rate: int,
     as_json: bool,
 ) -> None:
-    """Append past intents again, unchanged, so that every stage sees them once more.
+    """Append past intents and marks again, unchanged, so that every stage sees them once more.
 
-    What is stored already is recognised by its intent id: it is not stored twice, and its event is emitted again to everybody,
-    who drop it if they have it. Use it after events were lost. Without --execute it only counts and shows a few.
+    What is stored already is recognised, an intent by its id and a mark because it is no higher: it is not stored twice, and its
+    event is emitted again to everybody, who drop it if they have it. Use it after events were lost. Without --execute it only
+    counts and shows a few. A mark is judged anew, though: one that was beyond the newest message, or of somebody who was blocked
+    or not in the conversation then, counts as if it were said now.
 
     Example:  headrace replay --from 15m --conversation 5b1f… --execute
     """
@@ -49,21 +63,21 @@ def command(
         return
     if not (every or low or high or entries or conversation or user or partition is not None):
         raise click.UsageError(
-            "say which intents: --from, --to, --entry, --partition, --conversation, --user, or --all"
+            "say which entries: --from, --to, --entry, --partition, --conversation, --user, or --all"
         )
     if entries and (low or high):
         raise click.UsageError("--entry names entries; it does not go with --from and --to")
     from cli.asking import replay as asking
 
-    selection = asking.Selection(low, high, entries, partition, conversation, user)
+    selection = asking.Selection(low, high, entries, streams, partition, conversation, user)
     found = asyncio.run(asking.replay(selection, execute=execute, rate=rate))
     if as_json:
         output.show_one(asdict(found), as_json=True)
         return
-    output.show(found.sample, as_json=False, empty="no intent matches")
+    output.show(found.sample, as_json=False, empty="nothing matches")
     unreadable = f", {found.unreadable} unreadable ones left out" if found.unreadable else ""
     done = f"{found.sent} sent again" if execute else "nothing was sent; add --execute"
-    output.say(f"{found.matched} intents match{unreadable}; {done}")
+    output.say(f"{found.matched} entries match{unreadable}; {done}")
 
 
 @command.command("user")

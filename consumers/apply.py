@@ -74,7 +74,8 @@ def _as_it_is(batch: Batch, intent: Change, *, again: bool = False) -> Done:
         case UpdateConversation() | ExpireMessages():
             return ConversationChanged(again=again)
         case SetBlock():
-            return Blocked(intent.user_id, intent.blocked)
+            known = _blocks_at(batch, intent).get(intent.actor_id)
+            return Blocked(intent.user_id, known.blocked if known else intent.blocked)
         case _:
             message = batch.messages.get(intent.message_id)
             if message is None:
@@ -201,7 +202,7 @@ def _block(batch: Batch, intent: SetBlock) -> Outcome:
     """The conversation need not exist, so a block has no number; setting it twice is setting it once."""
     key = intent.conversation_id
     state = batch.plan.states.get(key)
-    known = dict(state.blockers) if state else batch.blocks.setdefault(key, {})
+    known = _blocks_at(batch, intent)
     before = known.get(intent.actor_id)
     after = StoredBlock(
         conversation_id=key,
@@ -216,6 +217,12 @@ def _block(batch: Batch, intent: SetBlock) -> Outcome:
         if state is not None:
             batch.plan.states[key] = replace(state, blockers=known)
     return Blocked(intent.user_id, intent.blocked)
+
+
+def _blocks_at(batch: Batch, intent: SetBlock) -> dict[UserId, StoredBlock]:
+    """The blocks between two people as the batch knows them, by who made them."""
+    state = batch.plan.states.get(intent.conversation_id)
+    return dict(state.blockers) if state else batch.blocks.setdefault(intent.conversation_id, {})
 
 
 def _not_overtaken(batch: Batch, intent: Change, ops: Sequence[Applied]) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple, assert_never
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from backplane.store.blocks import is_blocked
 from backplane.store.conversations import StoredConversation, StoredMember, hidden_seq
 from backplane.store.messages import StoredMessage
 from consumers.ledger import State
@@ -77,6 +78,12 @@ def _system(state: State) -> StoredMember:
     )
 
 
+def check_not_blocked(state: State, actor_id: UserId) -> None:
+    """Raises `Refused`: `blocked`, if the other one of a direct conversation does not want to hear from this person."""
+    if actor_id != SYSTEM and is_blocked(state.blockers.values(), actor_id):
+        raise Refused("blocked")
+
+
 # Messages
 
 
@@ -86,8 +93,9 @@ def change_message(
     """The message as the change leaves it, but for `rev` and `ops`.
 
     Raises:
-        Refused: `not_found`, `forbidden`, `too_late`, `conflict` or `limit_reached`.
+        Refused: `blocked`, `not_found`, `forbidden`, `too_late`, `conflict` or `limit_reached`.
     """
+    check_not_blocked(state, change.actor_id)  # whatever is changed, the other one would see it
     if message is None or message.conversation_id != change.conversation_id or message.void:
         raise Refused("not_found")
     if isinstance(change, DeleteMessage) and change.actor_id == SYSTEM:

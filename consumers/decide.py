@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from backplane.store.blocks import is_blocked
 from backplane.store.conversations import StoredMember, hidden_seq
 from backplane.store.messages import StoredMessage
 from backplane.store.operations import rejection_id
 from consumers import documents
 from consumers.apply import apply
 from consumers.batch import Batch, Found
-from consumers.changes import Refused, Rules, actor_of, check
+from consumers.changes import Refused, Rules, actor_of, check, check_not_blocked
 from consumers.expire import begun
 from consumers.ledger import State
 from consumers.plan import Created, Outcome, Plan, Rejected, Repeated, Stored
@@ -131,8 +132,7 @@ def _send(batch: Batch, intent: SendMessage) -> Outcome:
 
 def _check_send(batch: Batch, intent: SendMessage, state: State, member: StoredMember) -> None:
     check(state, member, "message.send")
-    if any(block.blocked and user != intent.actor_id for user, block in state.blockers.items()):
-        raise Refused("blocked")
+    check_not_blocked(state, intent.actor_id)
     if state.conversation.kind == "direct" and not all(one.current for one in state.members.values()):
         raise Refused("blocked")  # the other person is there no more
     if documents.EVERYBODY in intent.mentions:
@@ -159,7 +159,7 @@ def _create(batch: Batch, intent: CreateConversation) -> Outcome:
     if fault := _fault(batch, intent, members):
         return Rejected(fault)
     blockers = batch.blocks.get(intent.conversation_id, {})
-    if any(block.blocked and user != intent.actor_id for user, block in blockers.items()):
+    if is_blocked(blockers.values(), intent.actor_id):
         return Rejected("blocked")
     conversation = documents.conversation(intent)
     memberships = tuple(documents.member(intent, user_id) for user_id in members)

@@ -4,7 +4,16 @@ from backplane.store.conversations import StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage
 from backplane.store.operations import StoredOperation, rejection_id
 from consumers.ledger import State
-from schemas.ids import ClientMsgId, ConversationId, MessageId, OperationId, UserId, message_id_of, operation_id_of
+from schemas.ids import (
+    ClientMsgId,
+    ClientOpId,
+    ConversationId,
+    MessageId,
+    OperationId,
+    UserId,
+    message_id_of,
+    operation_id_of,
+)
 from schemas.intents import Change, CreateConversation, Intent, SendMessage, body_hash
 
 EVERYBODY = UserId("all")
@@ -37,10 +46,12 @@ def operation(intent: Change, operation_id: OperationId) -> StoredOperation:
 
 def refusal(intent: Intent, code: str) -> StoredOperation:
     """The record of a refusal."""
+    is_change = not isinstance(intent, SendMessage | CreateConversation)
     return StoredOperation(
         operation_id=rejection_id(intent.intent_id),
         conversation_id=intent.conversation_id,
         actor_id=intent.actor_id,
+        client_op_id=intent.client_op_id if is_change else ClientOpId(""),
         intent_id=intent.intent_id,
         body_hash="",
         kind=kind_of(intent),

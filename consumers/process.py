@@ -127,6 +127,7 @@ def make_receipts(settings: Settings, redis: Redis, store: Store, partition: int
         conversations=store.conversations,
         marks=store.marks,
         messages=store.messages,
+        blocks=store.blocks,
         ring=partial(doorbells.ring, redis),
         drop=_logs(settings, redis).drop,
         late_seconds=settings.mongodb_timeout_seconds,

@@ -2,7 +2,7 @@
 
 A batch costs one update and one event for each person, conversation and thread, however many marks it has::
 
-    merge ─▶ look up conversations, memberships, thread marks ─▶ judge ─▶ raise ($max) ─▶ (the runner settles: events + acknowledgement)
+    merge ─▶ look up conversations, memberships, thread marks, blocks ─▶ judge ─▶ raise ($max) ─▶ (the runner settles: events + acknowledgement)
                  ▲                                                           │
                  └────────────── a membership has changed meanwhile ◀────────┘
 
@@ -16,6 +16,7 @@ from typing import Protocol
 
 from backplane import telemetry
 from backplane.errors import Transient
+from backplane.store.blocks import StoredBlock, is_blocked
 from backplane.store.conversations import StoredConversation, StoredMember
 from backplane.store.marks import Key, Levels, Raise, StoredMark, marked_by
 from backplane.store.messages import StoredMessage
@@ -27,7 +28,7 @@ from consumers.watermarks import Known, Verdict, judge, key_of, merged
 from schemas.events import Event, make_answer
 from schemas.ids import ConversationId, MessageId, StreamId, UserId
 from schemas.marks import Mark, decode_mark
-from schemas.names import MARK_FIELD, Names
+from schemas.names import AGAIN_FIELD, MARK_FIELD, Names
 
 _ROUNDS = 10
 _CROWDS_KEPT = 100_000
@@ -71,6 +72,14 @@ class MessageStore(Protocol):
         ...
 
 
+class BlockStore(Protocol):
+    """What receipts need of `backplane.store.blocks.Blocks`."""
+
+    async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, list[StoredBlock]]:
+        """The blocks in these direct conversations."""
+        ...
+
+
 class Receipts:
     """The stage for one tenure of one partition.
 
@@ -80,6 +89,7 @@ class Receipts:
         conversations: for their newest message and their size.
         marks: where levels are stored.
         messages: whether a thread's root is one.
+        blocks: whose marks the other one of a direct conversation is not to see.
         ring: tells a REST call that waits, by its channel; at most once.
         drop: makes people load their state.
         late_seconds: within which a write that was given up lands, or never does.
@@ -94,6 +104,7 @@ class Receipts:
         conversations: ConversationStore,
         marks: MarkStore,
         messages: MessageStore,
+        blocks: BlockStore,
         ring: Callable[[str, bytes], Awaitable[object]],
         drop: Callable[[Sequence[UserId]], Awaitable[None]],
         late_seconds: float,
@@ -101,6 +112,7 @@ class Receipts:
     ) -> None:
         self._names, self._partition = names, partition
         self._conversations, self._marks, self._messages = conversations, marks, messages
+        self._blocks = blocks
         self._ring, self._drop, self._late_seconds = ring, drop, late_seconds
         self._everybody_up_to = everybody_up_to
         self._crowds: Cache[ConversationId, tuple[int, float]] = Cache(_CROWDS_KEPT)
@@ -172,7 +184,8 @@ class Receipts:
     # Storing
 
     async def _raise(self, works: Sequence[Work[Mark]]) -> tuple[dict[Key, Known], dict[Key, Verdict]]:
-        asked = merged((work.entry.id, work.item) for work in works)
+        again = {work.entry.id for work in works if AGAIN_FIELD in work.entry.fields}
+        asked = merged(((work.entry.id, work.item) for work in works), again)
         for _ in range(_ROUNDS):
             known = await self._look(list(asked))
             verdicts = {key: judge(asked[key], found) for key, found in known.items()}
@@ -199,8 +212,18 @@ class Receipts:
         new = [key for key in current if key.thread_root_id is not None and key not in threads]
         roots = await self._messages.find([MessageId(key.thread_root_id or "") for key in new]) if new else {}
         no_thread = {key for key in new if not _is_root(key, roots)}
+        directs = sorted(
+            {key.conversation_id for key in current if conversations[key.conversation_id].kind == "direct"}
+        )
+        blocks = await self._blocks.find(directs) if directs else {}
         return {
-            key: _known(conversations[key.conversation_id], members[key.member_id], threads.get(key), key)
+            key: _known(
+                conversations[key.conversation_id],
+                members[key.member_id],
+                threads.get(key),
+                key,
+                blocked=is_blocked(blocks.get(key.conversation_id, ()), key.user_id),
+            )
             for key in current
             if key not in no_thread
         }
@@ -240,11 +263,13 @@ def _is_root(key: Key, roots: Mapping[MessageId, StoredMessage]) -> bool:
     return root is not None and root.conversation_id == key.conversation_id
 
 
-def _known(conversation: StoredConversation, member: StoredMember, thread: StoredMark | None, key: Key) -> Known:
+def _known(
+    conversation: StoredConversation, member: StoredMember, thread: StoredMark | None, key: Key, *, blocked: bool
+) -> Known:
     marked = member if key.thread_root_id is None else thread
     levels = Levels(marked.delivered_seq, marked.read_seq, marked.private_read_seq) if marked else Levels()
     by, privately_by = (marked.marked_by, marked.privately_by) if marked else ("", "")
-    return Known(levels, by, privately_by, member.rev, conversation.last_seq, conversation.rev)
+    return Known(levels, by, privately_by, member.rev, conversation.last_seq, conversation.rev, blocked)
 
 
 def _raise(key: Key, verdict: Verdict, by: str, member_rev: int) -> Raise:

@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from backplane.store.conversations import StoredMember, as_conversation, as_member, as_own
+from backplane.store.conversations import as_conversation, as_member, as_own
 from backplane.store.messages import StoredMessage, as_message
 from consumers.ledger import State
 from consumers.plan import (
@@ -26,6 +26,7 @@ from schemas.ids import ConversationId, UserId
 from schemas.intents import (
     AddMembers,
     AddReaction,
+    ChangeRole,
     CreateConversation,
     DeleteMessage,
     EditMessage,
@@ -42,10 +43,16 @@ def events_of(outcome: Outcome, intent: Intent, state: State | None, now_ms: int
     match outcome:
         case Rejected(code):
             return [rejection(intent, code, now_ms)]
+        case Repeated(MembersChanged() as what):
+            return _members_now(what, intent, now_ms, again_to=intent.actor_id)
         case Repeated(what):
             return [_event(what, intent, state, now_ms, again_to=intent.actor_id)]
-        case MembersChanged() if isinstance(intent, AddMembers):
-            return [_event(outcome, intent, state, now_ms), _welcome(outcome, intent, _known(state), now_ms)]
+        case MembersChanged():
+            again = outcome.again
+            told = _members_now(outcome, intent, now_ms) if again else [_members_changed(outcome, intent, now_ms)]
+            if isinstance(intent, AddMembers):
+                told += _welcomes(outcome, intent, _known(state), now_ms)
+            return told
         case _:
             return [_event(outcome, intent, state, now_ms)]
 
@@ -126,14 +133,43 @@ def _name_of(intent: Intent) -> EventName:
 # Members and conversations
 
 
-def _members_changed(what: MembersChanged, intent: Intent, now_ms: int, *, again_to: UserId | None) -> Event:
+def _members_now(what: MembersChanged, intent: Intent, now_ms: int, *, again_to: UserId | None = None) -> list[Event]:
+    """What is told again: those who are there, and each who is not any more, whatever the change once made of them.
+
+    Somebody who was put out and has come back must not be told, or shown to others, as put out under their newest number.
+    """
+    here = tuple(member for member in what.members if member.current)
+    gone = [member for member in what.members if not member.current]
+    events: list[Event] = []
+    if here or not gone:
+        rev = max((member.rev for member in here), default=what.rev)
+        name: EventName = "member.role_changed" if isinstance(intent, ChangeRole) else "member.joined"
+        events.append(_members_event(name, MembersChanged(rev, here), intent, now_ms, again_to=again_to))
+    for member in gone:
+        left = MembersChanged(member.rev, (member,))
+        events.append(_members_event("member.left", left, intent, now_ms, about=member.user_id, again_to=again_to))
+    return events
+
+
+def _members_changed(what: MembersChanged, intent: Intent, now_ms: int, *, again_to: UserId | None = None) -> Event:
     match intent:
         case AddMembers():
-            name, about = "member.joined", None
-        case RemoveMember(user_id=user_id):
-            name, about = "member.left", user_id  # whose span ends here, and who must hear of it all the same
+            return _members_event("member.joined", what, intent, now_ms, again_to=again_to)
+        case RemoveMember(user_id=user_id):  # whose span ends here, and who must hear of it all the same
+            return _members_event("member.left", what, intent, now_ms, about=user_id, again_to=again_to)
         case _:
-            name, about = "member.role_changed", None
+            return _members_event("member.role_changed", what, intent, now_ms, again_to=again_to)
+
+
+def _members_event(
+    name: EventName,
+    what: MembersChanged,
+    intent: Intent,
+    now_ms: int,
+    *,
+    about: UserId | None = None,
+    again_to: UserId | None,
+) -> Event:
     to = () if again_to is None else (again_to,)
     header = _header(name, intent, rev=what.rev, to=to, about=None if to else about)
     data = MemberChanged(
@@ -146,22 +182,20 @@ def _members_changed(what: MembersChanged, intent: Intent, now_ms: int, *, again
     return _made(header, data, intent, now_ms)
 
 
-def _welcome(what: MembersChanged, intent: AddMembers, state: State, now_ms: int) -> Event:
-    """The conversation, for those who have just come into it."""
-    newcomers = tuple(member.user_id for member in what.members if member.current)
-    header = _header(
-        "conversation.created",
-        intent,
-        rev=what.rev,
-        to=newcomers,
-        event_id=f"{event_id_of(intent.conversation_id, what.rev)}.welcome",
-    )
-    data = msgspec.structs.replace(_conversation(state), first_seq=_first_seq(what.members))
-    return make_event(header, data, rfc3339(now_ms))
-
-
-def _first_seq(members: tuple[StoredMember, ...]) -> int:
-    return 1 + max((member.from_seq for member in members), default=0)
+def _welcomes(what: MembersChanged, intent: AddMembers, state: State, now_ms: int) -> list[Event]:
+    """The conversation, for those who have just come into it: one event for all who see it from the same message on."""
+    newcomers: dict[int, list[UserId]] = {}
+    for member in what.members:
+        if member.current:
+            newcomers.setdefault(member.from_seq, []).append(member.user_id)
+    event_id = f"{event_id_of(intent.conversation_id, what.rev)}.welcome"
+    events: list[Event] = []
+    for number, (from_seq, users) in enumerate(newcomers.items()):
+        own_id = f"{event_id}.{number}" if number else event_id
+        header = _header("conversation.created", intent, rev=what.rev, to=tuple(users), event_id=own_id)
+        data = msgspec.structs.replace(_conversation(state), first_seq=from_seq + 1)
+        events.append(make_event(header, data, rfc3339(now_ms)))
+    return events
 
 
 def _conversation_updated(

@@ -4,6 +4,7 @@ The levels of a key are a maximum, so the order of marks, repeats of them, and h
 """
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from backplane.store.marks import Key, Levels, marked_by
@@ -16,6 +17,8 @@ class Asked(NamedTuple):
 
     levels: Levels
     last: StreamId
+    again: bool = False
+    """Whether an operator has appended one of them again: everybody is told, because somebody may not have been."""
 
 
 class Known(NamedTuple):
@@ -28,6 +31,8 @@ class Known(NamedTuple):
     last_seq: int
     rev: int
     """The conversation's: who is in it then is told."""
+    blocked: bool = False
+    """Whether the other one of a direct conversation does not want to hear from this person."""
 
 
 class Verdict(NamedTuple):
@@ -52,26 +57,28 @@ def levels_of(mark: Mark) -> Levels:
     return Levels(max(mark.delivered_seq, mark.read_seq), mark.read_seq, 0)
 
 
-def merged(entries: Iterable[tuple[StreamId, Mark]]) -> dict[Key, Asked]:
-    """The marks of a batch, one a key."""
+def merged(entries: Iterable[tuple[StreamId, Mark]], again: AbstractSet[StreamId] = frozenset()) -> dict[Key, Asked]:
+    """The marks of a batch, one a key; `again`: those of them that an operator has appended again."""
     asked: dict[Key, Asked] = {}
     for entry, mark in entries:
-        key, levels = key_of(mark), levels_of(mark)
-        so_far = asked.get(key)
-        asked[key] = Asked(so_far.levels.with_(levels), max(so_far.last, entry)) if so_far else Asked(levels, entry)
+        key, one = key_of(mark), Asked(levels_of(mark), entry, entry in again)
+        so_far = asked.get(key, one)
+        asked[key] = Asked(so_far.levels.with_(one.levels), max(so_far.last, one.last), so_far.again or one.again)
     return asked
 
 
 def judge(asked: Asked, known: Known) -> Verdict:
-    """Raise what is lower, no further than the conversation's newest message (hole C11).
+    """Raise what is lower, no further than the conversation's newest message (hole C11); of who is blocked, in private alone.
 
-    What moves nothing is not announced, unless this very entry has moved it before: its owner was killed between the write and
-    the settle, and nobody was told. An announcement has absolute levels, so one too many does no harm.
+    What moves nothing is not announced, unless this very entry has moved it before (its owner was killed between the write and
+    the settle, and nobody was told), or an operator sends it again. An announcement has absolute levels, so one too many does no
+    harm.
     """
-    levels = known.levels.with_(asked.levels.up_to(known.last_seq))
+    wanted = asked.levels.hidden() if known.blocked else asked.levels
+    levels = known.levels.with_(wanted.up_to(known.last_seq))
     moved = levels[:2] != known.levels[:2]
     moved_privately = levels.private_read_seq != known.levels.private_read_seq
     by = marked_by(asked.last)
-    return Verdict(
-        levels, moved, moved_privately, moved or by == known.marked_by, moved_privately or by == known.privately_by
-    )
+    told = moved or by == known.marked_by or (asked.again and not known.blocked)
+    told_privately = moved_privately or by == known.privately_by or (asked.again and levels.private_read_seq > 0)
+    return Verdict(levels, moved, moved_privately, told, told_privately)

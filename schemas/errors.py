@@ -42,7 +42,7 @@ _ERRORS: Final = (
     ErrorRow("forbidden", "This is not allowed to you.", False, 403),
     ErrorRow("forbidden_origin", "This web origin is not allowed to use the server.", False, 403),
     ErrorRow("not_member", "You are not a member of this conversation, or it does not exist.", False, 403),
-    ErrorRow("blocked", "The message can not be delivered.", False, 403),
+    ErrorRow("blocked", "This can not be delivered.", False, 403),
     ErrorRow("not_found", "There is no such thing, or it is not visible to you.", False, 404),
     ErrorRow("method_not_allowed", "The address does not take this method.", False, 405),
     ErrorRow("conflict", "It was changed meanwhile; read it again and decide anew.", False, 409),

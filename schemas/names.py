@@ -13,7 +13,7 @@ CONSUMER = "owner"
 
 # Fields of stream entries: one letter, because every entry carries them.
 INTENT_FIELD = b"i"  # intents: the encoded intent
-AGAIN_FIELD = b"r"  # intents: an operator has appended this one again
+AGAIN_FIELD = b"r"  # intents, receipts: an operator has appended this one again
 MARK_FIELD = b"m"  # receipts: the encoded mark
 HEADER_FIELD = b"h"  # events: the encoded EventHeader
 BODY_FIELD = b"b"  # events and user logs: the frame's bytes after the position

@@ -8,6 +8,8 @@ from typing import Final, Literal, NamedTuple
 
 StageName = Literal["persist", "receipts", "fanout", "webhooks"]
 StreamKind = Literal["intents", "events", "receipts"]
+Replayed = Literal["intents", "receipts"]
+"""What gateways add: appended again, the stages do it again."""
 PartitionStream = Literal["intents", "events", "receipts", "dead"]
 """Every stream of a partition: those that stages read, and the dead letters."""
 

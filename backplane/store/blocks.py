@@ -1,6 +1,6 @@
 """Blocks: who does not want to hear from whom in their direct conversation."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from pymongo import ASCENDING
@@ -23,6 +23,11 @@ class StoredBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     blocked_id: UserId
     blocked: bool
     version: int
+
+
+def is_blocked(blocks: Iterable[StoredBlock], user_id: UserId) -> bool:
+    """Whether, of the blocks in a direct conversation, one is against this person."""
+    return any(block.blocked and block.blocked_id == user_id for block in blocks)
 
 
 class Blocks:

@@ -51,6 +51,10 @@ class Levels(NamedTuple):
         """The higher of each."""
         return Levels(*map(max, self, other))
 
+    def hidden(self) -> "Levels":
+        """The same reading, for nobody else to see."""
+        return Levels(0, 0, max(self.read_seq, self.private_read_seq))
+
     def up_to(self, last_seq: int) -> "Levels":
         """None beyond the newest message."""
         return Levels(*(min(level, last_seq) for level in self))

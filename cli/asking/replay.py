@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple, get_args
 
 import click
 
@@ -20,7 +21,9 @@ from cli.failures import Failure
 from cli.places import Reference
 from schemas.ids import ConversationId, StreamId, UserId
 from schemas.intents import Intent, decode_intent
-from schemas.names import INTENT_FIELD
+from schemas.marks import Mark, decode_mark
+from schemas.names import INTENT_FIELD, MARK_FIELD
+from schemas.stages import Replayed
 
 _SAMPLE = 5
 _TICKS = 10
@@ -29,18 +32,30 @@ _TICKS = 10
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which intents: all conditions hold at once; `entries` instead of a range if there are any."""
+    """Which entries: all conditions hold at once; `entries` instead of a range if there are any."""
 
     low: StreamId | None
     high: StreamId | None
     entries: tuple[Reference, ...]
+    streams: tuple[Replayed, ...]
     partition: int | None
     conversation: str | None
     user: str | None
 
-    def holds(self, intent: Intent) -> bool:
-        """Whether what an intent says is asked for."""
-        return self.conversation in {None, intent.conversation_id} and self.user in {None, intent.actor_id}
+    def holds(self, said: Intent | Mark) -> bool:
+        """Whether what an entry says is asked for."""
+        return self.conversation in {None, said.conversation_id} and self.user in {None, said.actor_id}
+
+
+class Place(NamedTuple):
+    """One stream of one partition."""
+
+    stream: Replayed
+    partition: int
+
+    def key(self, redis: Redis) -> str:
+        """What it is called in Redis."""
+        return redis.names.stream(self.stream, self.partition)
 
 
 @dataclass(slots=True)
@@ -54,7 +69,7 @@ class Found:
 
 
 async def replay(selection: Selection, *, execute: bool, rate: int) -> Found:
-    """Count what matches and keep a few for show; with `execute`, append all of it again at `rate` intents a second."""
+    """Count what matches and keep a few for show; with `execute`, append all of it again at `rate` entries a second."""
     async with systems.the_redis() as redis:
         bounds = await _bounds(redis, selection)
         found = await _look(redis, selection, bounds)
@@ -64,8 +79,8 @@ async def replay(selection: Selection, *, execute: bool, rate: int) -> Found:
         return found
 
 
-async def _bounds(redis: Redis, selection: Selection) -> dict[int, StreamId]:
-    """The last id of each partition now: what is appended from here on, by us too, is not the past."""
+async def _bounds(redis: Redis, selection: Selection) -> dict[Place, StreamId]:
+    """The last id of each stream now: what is appended from here on, by us too, is not the past."""
     if selection.conversation is not None:
         own = redis.names.partition_of(ConversationId(selection.conversation))
         if selection.partition not in {None, own}:
@@ -73,65 +88,79 @@ async def _bounds(redis: Redis, selection: Selection) -> dict[int, StreamId]:
         asked = [own]
     else:
         asked = systems.partitions(redis, selection.partition)
-    last = {at: await history.newest(redis, redis.names.intents(at), 1) for at in asked}
-    return {at: min(selection.high or history.LAST, entries[0].id) for at, entries in last.items() if entries}
+    places = [Place(stream, at) for stream in get_args(Replayed) if stream in selection.streams for at in asked]
+    last = {place: await history.newest(redis, place.key(redis), 1) for place in places}
+    return {place: min(selection.high or history.LAST, entries[0].id) for place, entries in last.items() if entries}
 
 
 async def _matching(
-    redis: Redis, selection: Selection, bounds: dict[int, StreamId], unreadable: Callable[[], None]
-) -> AsyncIterator[tuple[int, list[Entry]]]:
-    """Partition and entries that match, in order within a partition."""
-    async for partition, page in _candidates(redis, selection, bounds):
+    redis: Redis, selection: Selection, bounds: dict[Place, StreamId], unreadable: Callable[[], None]
+) -> AsyncIterator[tuple[Place, list[Entry]]]:
+    """Entries that match, in order within a stream, and where they are; intents come before marks, which are about messages."""
+    async for place, page in _candidates(redis, selection, bounds):
         matching: list[Entry] = []
         for entry in page:
             try:
-                intent = decode_intent(entry.fields.get(INTENT_FIELD, b""))
+                said = _said(place.stream, entry)
             except ValueError:
                 unreadable()
                 continue
-            if selection.holds(intent):
+            if selection.holds(said):
                 matching.append(entry)
         if matching:
-            yield partition, matching
+            yield place, matching
+
+
+def _said(stream: Replayed, entry: Entry) -> Intent | Mark:
+    if stream == "intents":
+        return decode_intent(entry.fields.get(INTENT_FIELD, b""))
+    return decode_mark(entry.fields.get(MARK_FIELD, b""))
 
 
 async def _candidates(
-    redis: Redis, selection: Selection, bounds: dict[int, StreamId]
-) -> AsyncIterator[tuple[int, list[Entry]]]:
+    redis: Redis, selection: Selection, bounds: dict[Place, StreamId]
+) -> AsyncIterator[tuple[Place, list[Entry]]]:
     if selection.entries:
         for wanted in sorted(selection.entries):
-            entry = await history.one(redis, redis.names.intents(wanted.partition), wanted.entry_id)
-            if entry is None:
-                raise Failure(f"{wanted} is not there; it may have been trimmed away")
-            yield wanted.partition, [entry]
+            yield await _one(redis, selection, wanted)
         return
-    for partition, high in bounds.items():
-        async for page in history.pages(redis, redis.names.intents(partition), selection.low or history.FIRST, high):
-            yield partition, page
+    for place, high in bounds.items():
+        async for page in history.pages(redis, place.key(redis), selection.low or history.FIRST, high):
+            yield place, page
 
 
-async def _look(redis: Redis, selection: Selection, bounds: dict[int, StreamId]) -> Found:
+async def _one(redis: Redis, selection: Selection, wanted: Reference) -> tuple[Place, list[Entry]]:
+    places = [Place(stream, wanted.partition) for stream in selection.streams]
+    found = [(place, await history.one(redis, place.key(redis), wanted.entry_id)) for place in places]
+    there = [(place, [entry]) for place, entry in found if entry is not None]
+    if not there:
+        raise Failure(f"{wanted} is not there; it may have been trimmed away")
+    if len(there) > 1:
+        raise Failure(f"{wanted} is in both streams; say --stream")
+    return there[0]
+
+
+async def _look(redis: Redis, selection: Selection, bounds: dict[Place, StreamId]) -> Found:
     found = Found()
 
     def unreadable() -> None:
         found.unreadable += 1
 
-    async for partition, entries in _matching(redis, selection, bounds, unreadable):
+    async for place, entries in _matching(redis, selection, bounds, unreadable):
         found.matched += len(entries)
         wanted = entries[: _SAMPLE - len(found.sample)]
-        found.sample += [summary("intents", partition, entry) for entry in wanted]
+        found.sample += [summary(place.stream, place.partition, entry) for entry in wanted]
     return found
 
 
 async def _send(
-    redis: Redis, selection: Selection, bounds: dict[int, StreamId], rate: int, progress: Callable[[int], None]
+    redis: Redis, selection: Selection, bounds: dict[Place, StreamId], rate: int, progress: Callable[[int], None]
 ) -> int:
     sent = 0
     began = time.monotonic()
-    async for partition, entries in _matching(redis, selection, bounds, lambda: None):
-        key = redis.names.intents(partition)
+    async for place, entries in _matching(redis, selection, bounds, lambda: None):
         for batch in _batches(entries, max(1, rate // _TICKS)):
-            await history.append_again(redis, key, batch)
+            await history.append_again(redis, place.key(redis), batch)
             sent += len(batch)
             progress(len(batch))
             await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))

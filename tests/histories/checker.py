@@ -2,7 +2,8 @@
 
     records    what is written down
     index      the same by message, conversation and device
-    rules      the promises, one function each
+    rules      the promises about messages and positions, one function each
+    changes    the same about what is changed: messages, members, receipts
     checker    all of them over one history
     recorder   writes histories down
     client     a device over the wire that records what happens to it
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.histories import rules
+from tests.histories import changes, rules
 from tests.histories.index import Index, index
 from tests.histories.records import Record
 from tests.histories.rules import Anomaly
@@ -31,6 +32,8 @@ class Figures:
     sends: int
     repeats: int
     sights: int
+    changes: int
+    """Recorded as made."""
     resumes: int
     recovered: int
     resyncs: int
@@ -42,7 +45,7 @@ class Figures:
 
     def __str__(self) -> str:
         return (
-            f"{self.stored} stored, {self.sends} sent + {self.repeats} repeats, {self.sights} sights; "
+            f"{self.stored} stored, {self.sends} sent + {self.repeats} repeats, {self.sights} sights, {self.changes} changes; "
             f"{self.resumes} connects, {self.recovered} recovered, {self.resyncs} resyncs; {self.faults} faults; "
             f"worst lag {self.worst_lag_s:.2f} s, last sight {self.after_heal_s:.2f} s after healing"
         )
@@ -84,7 +87,7 @@ def check(records: Sequence[Record], *, dead: int = 0, settle_seconds: float = 1
         settle_seconds: within which everything must have been seen after the last heal.
     """
     history = index(records)
-    anomalies = [anomaly for rule in rules.ALL for anomaly in rule(history)]
+    anomalies = [anomaly for rule in (*rules.ALL, *changes.ALL) for anomaly in rule(history)]
     if history.quiesced is not None and history.quiesced.dead != dead:
         anomalies.append(Anomaly("stuck", f"{history.quiesced.dead} dead letters, {dead} expected"))
     figures = _figures(history)
@@ -112,6 +115,7 @@ def _figures(history: Index) -> Figures:
         sends=len(history.sends),
         repeats=sum(len(sends) - 1 for sends in history.sends.values()),
         sights=len(first),
+        changes=len(history.recorded),
         resumes=len(connects),
         recovered=sum(connect.recovered for connect in connects),
         resyncs=tags["sync"],

@@ -11,7 +11,6 @@ import socket as sockets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import httpx2
 import msgspec
@@ -21,18 +20,15 @@ from websockets.typing import Subprotocol
 
 from schemas.ids import Position
 from tests.histories import frames, records
+from tests.histories.changing import Changes
+from tests.histories.fetching import Fetching, Unreadable
+from tests.histories.hearing import event_of
 from tests.histories.recorder import Recorder
 
 BACKOFF_SECONDS = (0.05, 1.0)
-REQUEST_SECONDS = 10.0
 DIAL_SECONDS = 5.0
 RECEIVE_BUFFER_BYTES = 64 * 1024
-T = TypeVar("T")
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)
-
-
-class Unreadable(Exception):
-    """The state can not be read now; try again."""
 
 
 @dataclass
@@ -79,10 +75,18 @@ class Client:
         self.reading = asyncio.Event()
         """Cleared, it stops reading its socket, as a browser in a closed laptop does."""
         self.reading.set()
-        self._recorder, self._http, self._addresses = recorder, http, addresses
+        self._recorder, self._addresses = recorder, addresses
+        self._fetching = Fetching(http, addresses, token)
+        self.changes = Changes(recorder, self._fetching, user=user, device=device, write=self._write_numbered)
         self._accept_seconds, self._create_seconds = accept_seconds, create_seconds
-        self._highest: dict[str, int] = {}
-        self.seen: set[str] = set()
+        self.highest: dict[str, int] = {}
+        """By conversation: the number of the newest message."""
+        self.messages: dict[str, records.Text] = {}
+        """As they are now."""
+        self._loaded_rev: dict[str, int] = {}
+        """By conversation: every change up to this number was there when the state was loaded last."""
+        self._entered: set[str] = set()
+        """Conversations that this person was brought into, not loaded yet."""
         self._socket: ClientConnection | None = None
         self._requests: dict[int, str | None] = {}
         self._request_id = 0
@@ -101,6 +105,7 @@ class Client:
         """Close the socket and end."""
         for task in self._tasks:
             task.cancel()
+        await self.changes.stop()
         for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
@@ -123,10 +128,23 @@ class Client:
         self._wake.set()
         return key
 
+    async def mark(self, conversation_id: str, read_seq: int) -> None:
+        """Say how far this person has read; at most once, the next one makes up for it."""
+        if self._socket is not None:
+            with contextlib.suppress(*LOST):
+                frame = {"type": "receipt", "conversation_id": conversation_id, "read_seq": read_seq}
+                await self._write(self._socket, frame)
+
+    @property
+    def seen(self) -> set[str]:
+        """The messages that it has."""
+        return set(self.messages)
+
     @property
     def at_rest(self) -> bool:
         """Whether it is connected, whole, and waits for nothing."""
-        return self._socket is not None and self.synced.is_set() and not self.outbox
+        waiting = self.outbox or self.changes.waiting or self._entered
+        return self._socket is not None and self.synced.is_set() and not waiting
 
     # The socket
 
@@ -173,6 +191,7 @@ class Client:
         )  # fmt: skip
         self._socket = socket
         self._requests.clear()
+        self.changes.connected()
         for waiting in self.outbox.values():
             if not waiting.accepted:
                 waiting.due = 0.0
@@ -194,6 +213,15 @@ class Client:
 
     async def _write(self, socket: ClientConnection, frame: dict[str, object]) -> None:
         await socket.send(msgspec.json.encode(frame).decode())
+
+    async def _write_numbered(self, frame: dict[str, object]) -> int | None:
+        if self._socket is None:
+            return None
+        self._request_id += 1
+        number = self._request_id
+        with contextlib.suppress(*LOST):
+            await self._write(self._socket, {**frame, "id": number})
+        return number
 
     async def _hear(self, socket: ClientConnection, frame: frames.Frame) -> None:
         match frame:
@@ -242,6 +270,8 @@ class Client:
                     if waiting.due <= now:
                         with contextlib.suppress(*LOST):
                             await self._transmit(socket, key, waiting)
+            await self.changes.post()
+            await self._enter()
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.25):  # `wait_for` of 3.11 may swallow a cancellation
@@ -267,6 +297,8 @@ class Client:
         )  # fmt: skip
 
     def _answered(self, reply: frames.Reply) -> None:
+        if reply.id is None or self.changes.answered(reply.id, reply):
+            return
         key = self._requests.pop(reply.id)
         if key is None:
             if reply.ok:
@@ -300,30 +332,24 @@ class Client:
     # Receiving
 
     def _apply(self, event: frames.DurableEvent, *, via: str) -> None:
-        message = msgspec.json.decode(event.data, type=frames.Message) if event.event == "message.created" else None
-        rejection = (
-            msgspec.json.decode(event.data, type=frames.RejectedSend) if event.event == "message.rejected" else None
-        )
-        self._recorder.add(
-            records.Event(
-                t=self._recorder.t, device=self.device, user=self.user, position=event.position, event=event.event,
-                event_id=event.event_id, via=via, message=message.as_text() if message else None,
-                duplicate=message.duplicate if message else False,
-                conversation_id=rejection.conversation_id if rejection else "",
-                client_msg_id=rejection.client_msg_id if rejection else "", code=rejection.error.code if rejection else "",
-            )
-        )  # fmt: skip
+        heard = event_of(event, t=self._recorder.t, device=self.device, user=self.user, via=via)
+        self._recorder.add(heard)
         here = Position.parse(event.position)
         if self.position is None or here.epoch != self.position.epoch or here.offset > self.position.offset:
             self.position = here
-        if message is not None:
+        if message := heard.message or heard.now:
             self._saw(message)
-        if rejection is not None:
-            self._settled(rejection.client_msg_id)
+        if heard.client_msg_id:
+            self._settled(heard.client_msg_id)
+        if heard.event == "conversation.created" and heard.rev > 1:  # else nothing was there before
+            self._entered.add(heard.conversation_id)
+        self.changes.heard(heard)
 
-    def _saw(self, message: frames.Message) -> None:
-        self.seen.add(message.message_id)
-        self._highest[message.conversation_id] = max(message.seq, self._highest.get(message.conversation_id, 0))
+    def _saw(self, message: records.Text) -> None:
+        known = self.messages.get(message.message_id)
+        if known is None or known.rev < message.rev:
+            self.messages[message.message_id] = message
+        self.highest[message.conversation_id] = max(message.seq, self.highest.get(message.conversation_id, 0))
         if message.sender_id == self.user:
             self._settled(message.client_msg_id)
 
@@ -345,16 +371,10 @@ class Client:
         await asyncio.sleep(random.uniform(0, spread_ms / 1000))
         while True:
             try:
-                position, messages = await self._load()
+                position = await self._load()
                 break
             except (Unreadable, httpx2.HTTPError):
                 await asyncio.sleep(random.uniform(*BACKOFF_SECONDS))
-        for message in messages:
-            if message.message_id not in self.seen:
-                self._recorder.add(
-                    records.Loaded(t=self._recorder.t, device=self.device, user=self.user, message=message.as_text())
-                )
-            self._saw(message)
         self._recorder.add(records.Synced(t=self._recorder.t, device=self.device, position=str(position)))
         self.position = position
         held, self._held = self._held or [], None
@@ -363,40 +383,44 @@ class Client:
                 self._apply(event, via="live")
         self.synced.set()
 
-    async def _load(self) -> tuple[Position, list[frames.Message]]:
-        """The state from where this device knows it: for each conversation, what is above its highest number."""
-        loaded: list[frames.Message] = []
-        position, cursor = None, ""
-        while cursor is not None:
-            page = await self._get(f"/api/sync{'?cursor=' + cursor if cursor else ''}", frames.State)
-            position, cursor = position or page.position, page.next_cursor
-            for conversation in page.conversations:
-                known = self._highest.get(conversation.conversation_id, 0)
-                messages = [message for message in conversation.messages if message.seq > known]
-                if messages and messages[0].seq > known + 1:
-                    messages = await self._history(conversation.conversation_id, known)
-                loaded += messages
+    async def _load(self) -> Position:
+        """The state: of each conversation who is in it, and what is new or has changed since it was loaded last."""
+        position: Position | None = None
+        async for page in self._fetching.states():
+            position = position or Position.parse(page.position)
+            for room in page.conversations:
+                known = self._loaded_rev.get(room.conversation_id, 0)
+                await self._load_room(room, known if room.rev > known else None)
+                self._loaded_rev[room.conversation_id] = room.rev
         assert position is not None
-        return Position.parse(position), loaded
+        return position
 
-    async def _history(self, conversation_id: str, after_seq: int) -> list[frames.Message]:
-        messages: list[frames.Message] = []
-        while True:
-            path = f"/api/conversations/{conversation_id}/messages?after_seq={after_seq}&limit=200"
-            page = await self._get(path, frames.Page)
-            messages += page.items
-            if page.next_cursor is None:
-                return messages
-            after_seq = page.items[-1].seq
-
-    async def _get(self, path: str, kind: type[T]) -> T:
-        address = random.choice(self._addresses)
-        answer = await self._http.get(
-            f"http://{address}{path}", headers={"Authorization": f"Bearer {self.token}"}, timeout=REQUEST_SECONDS
+    async def _load_room(self, room: frames.Room, since_rev: int | None) -> None:
+        messages = [] if since_rev is None else await self._fetching.changed_since(room.conversation_id, since_rev)
+        common = {"t": self._recorder.t, "device": self.device, "user": self.user}
+        members = [member.as_record() for member in room.members]
+        self._recorder.add(
+            records.LoadedRoom(conversation_id=room.conversation_id, rev=room.rev, members=members, **common)
         )
-        if answer.status_code != 200:
-            raise Unreadable(answer.text)
-        return msgspec.json.decode(answer.content, type=kind)
+        for message in (message.as_text() for message in messages):
+            if (known := self.messages.get(message.message_id)) is None or known.rev < message.rev:
+                self._recorder.add(records.Loaded(message=message, **common))
+                self._saw(message)
+
+    async def _enter(self) -> None:
+        """Load the conversations that this person was brought into."""
+        for conversation_id in list(self._entered):
+            self._entered.discard(conversation_id)
+            try:
+                await self._load_room(await self._fetching.room(conversation_id), 0)
+            except Unreadable as failure:
+                if failure.status not in {403, 404}:  # else: put out meanwhile
+                    self._entered.add(conversation_id)
+            except httpx2.HTTPError:
+                self._entered.add(conversation_id)
+            except BaseException:
+                self._entered.add(conversation_id)
+                raise
 
 
 async def _dial(address: str) -> sockets.socket:

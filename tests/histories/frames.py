@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tests.histories import records
 from tests.histories.records import Text
 
 
@@ -19,6 +20,9 @@ class Message(msgspec.Struct):
     sender_id: str | None
     client_msg_id: str
     content: Content | None
+    reactions: dict[str, list[str]] = {}
+    deleted_at: str | None = None
+    pinned_at: str | None = None
     duplicate: bool = False
 
     def as_text(self) -> Text:
@@ -31,7 +35,46 @@ class Message(msgspec.Struct):
             sender_id=self.sender_id,
             client_msg_id=self.client_msg_id,
             text=self.content.text if self.content else None,
+            deleted=self.deleted_at is not None,
+            pinned=self.pinned_at is not None,
+            reactions=self.reactions,
         )
+
+
+class Member(msgspec.Struct):
+    user_id: str
+    role: str
+    rev: int
+    delivered_seq: int = 0
+    read_seq: int = 0
+
+    def as_record(self) -> records.Member:
+        """What the history keeps of it."""
+        return records.Member(
+            user=self.user_id,
+            role=self.role,
+            rev=self.rev,
+            delivered_seq=self.delivered_seq,
+            read_seq=self.read_seq,
+        )
+
+
+class Room(msgspec.Struct):
+    """A conversation in an event or a REST answer; of `member.*`, those concerned."""
+
+    conversation_id: str
+    rev: int
+    members: list[Member]
+    messages: list[Message] = []
+    duplicate: bool = False
+
+
+class Receipt(msgspec.Struct):
+    conversation_id: str
+    user_id: str
+    delivered_seq: int
+    read_seq: int
+    thread_root_id: str | None = None
 
 
 class Error(msgspec.Struct):
@@ -40,10 +83,17 @@ class Error(msgspec.Struct):
     retry_after_ms: int = 0
 
 
-class RejectedSend(msgspec.Struct):
+class Rejection(msgspec.Struct):
     conversation_id: str
     error: Error
     client_msg_id: str = ""
+    client_op_id: str = ""
+
+
+class Problem(msgspec.Struct):
+    """A REST answer that is none."""
+
+    code: str
 
 
 class Connected(msgspec.Struct, tag="connected"):
@@ -54,8 +104,9 @@ class Connected(msgspec.Struct, tag="connected"):
 
 
 class Reply(msgspec.Struct, tag="reply"):
-    id: int
     ok: bool
+    id: int | None = None
+    """None: of a receipt that was refused, which had no number."""
     result: msgspec.Raw = msgspec.Raw(b"null")
     error: Error | None = None
 
@@ -65,6 +116,8 @@ class DurableEvent(msgspec.Struct, tag="event"):
     event: str
     event_id: str
     data: msgspec.Raw
+    actor_id: str = ""
+    client_op_id: str = ""
 
 
 class Ping(msgspec.Struct, tag="ping"):
@@ -95,16 +148,11 @@ class SyncPage(msgspec.Struct):
     more: bool
 
 
-class SyncedConversation(msgspec.Struct):
-    conversation_id: str
-    messages: list[Message]
-
-
 class State(msgspec.Struct):
     """A page of `GET /api/sync`."""
 
     position: str
-    conversations: list[SyncedConversation]
+    conversations: list[Room]
     next_cursor: str | None
 
 

@@ -7,19 +7,26 @@ from typing import NamedTuple
 
 from tests.histories.records import (
     Accepted,
+    ChangeAccepted,
+    Changed,
+    ChangeRefused,
     Connected,
     Died,
     Disconnected,
     Event,
     Fault,
+    Fresh,
     Healed,
     Loaded,
+    LoadedRoom,
     Members,
     Quiesced,
     Record,
+    Recorded,
     Refused,
     ResyncTold,
     Sent,
+    Spans,
     Stored,
     Synced,
     Text,
@@ -35,6 +42,17 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.client_msg_id[:8]} of {self.user} in {self.conversation_id[:8]}"
+
+
+class Op(NamedTuple):
+    """What makes a change one change, however often it is asked for."""
+
+    conversation_id: str
+    user: str
+    client_op_id: str
+
+    def __str__(self) -> str:
+        return f"change {self.client_op_id[:8]} of {self.user} in {self.conversation_id[:8]}"
 
 
 class Sight(NamedTuple):
@@ -74,6 +92,22 @@ class Index:
     members: dict[str, list[str]] = field(default_factory=dict)
     stored: dict[str, list[Text]] = field(default_factory=lambda: defaultdict(list))
     """By conversation, by seq."""
+    changes: dict[Op, list[tuple[int, Changed]]] = field(default_factory=lambda: defaultdict(list))
+    changes_accepted: dict[Op, list[tuple[int, ChangeAccepted]]] = field(default_factory=lambda: defaultdict(list))
+    changes_refused: dict[Op, list[tuple[int, ChangeRefused]]] = field(default_factory=lambda: defaultdict(list))
+    changes_rejected: dict[Op, list[tuple[int, Event]]] = field(default_factory=lambda: defaultdict(list))
+    changes_told: dict[Op, list[tuple[int, Event]]] = field(default_factory=lambda: defaultdict(list))
+    targets: set[str] = field(default_factory=set)
+    """What somebody wanted to change."""
+    recorded: set[Op] = field(default_factory=set)
+    """Made."""
+    recorded_refusals: set[Op] = field(default_factory=set)
+    learned: dict[str, list[Event | Loaded | LoadedRoom]] = field(default_factory=lambda: defaultdict(list))
+    """By device: all that its view is made of, in order."""
+    spans: dict[tuple[str, str], list[tuple[int, int | None]]] = field(default_factory=dict)
+    """By conversation and user."""
+    fresh: dict[str, list[Fresh]] = field(default_factory=lambda: defaultdict(list))
+    """By user."""
     losses: list[int] = field(default_factory=list)
     """Where a fault was allowed to lose what was only accepted."""
     healed: Healed | None = None
@@ -112,9 +146,19 @@ def _file(evidence: Index, at: int, record: Record) -> None:  # noqa: C901, PLR0
             evidence.accepted[_key(record)].append((at, record))
         case Refused():
             evidence.refused[_key(record)].append((at, record))
+        case Changed():
+            evidence.changes[_op(record)].append((at, record))
+            evidence.targets.add(record.target)
+        case ChangeAccepted():
+            evidence.changes_accepted[_op(record)].append((at, record))
+        case ChangeRefused():
+            evidence.changes_refused[_op(record)].append((at, record))
         case Event():
             _file_event(evidence, at, record)
+        case LoadedRoom():
+            evidence.learned[record.device].append(record)
         case Loaded():
+            evidence.learned[record.device].append(record)
             evidence.sights[record.device].append(Sight(at, record.t, record.device, record.message, "REST"))
         case Connected():
             evidence.users[record.device] = record.user
@@ -131,6 +175,12 @@ def _file(evidence: Index, at: int, record: Record) -> None:  # noqa: C901, PLR0
             evidence.members[record.conversation_id] = record.users
         case Stored():
             evidence.stored[record.message.conversation_id].append(record.message)
+        case Recorded():
+            (evidence.recorded_refusals if record.code else evidence.recorded).add(_op(record))
+        case Spans():
+            evidence.spans[record.conversation_id, record.user] = record.spans
+        case Fresh():
+            evidence.fresh[record.user].append(record)
         case Quiesced():
             evidence.quiesced = record
         case Fault():
@@ -139,11 +189,20 @@ def _file(evidence: Index, at: int, record: Record) -> None:  # noqa: C901, PLR0
 
 def _file_event(evidence: Index, at: int, event: Event) -> None:
     evidence.wire[event.device].append((at, event))
+    evidence.learned[event.device].append(event)
     if event.message is not None:
         how = f"event at {event.position}" + (" (duplicate)" if event.duplicate else "")
         evidence.sights[event.device].append(Sight(at, event.t, event.device, event.message, how))
     if event.event == "message.rejected":
         evidence.rejected[Key(event.conversation_id, event.user, event.client_msg_id)].append((at, event))
+    if event.client_op_id:
+        rejected = event.event == "operation.rejected"
+        op = Op(event.conversation_id, event.user if rejected else event.actor, event.client_op_id)
+        (evidence.changes_rejected if rejected else evidence.changes_told)[op].append((at, event))
+
+
+def _op(record: Changed | ChangeAccepted | ChangeRefused | Recorded) -> Op:
+    return Op(record.conversation_id, record.user, record.client_op_id)
 
 
 def _key(record: Sent | Accepted | Refused) -> Key:

@@ -10,7 +10,7 @@ import msgspec
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True):
-    """A message as somebody saw it, or as it is stored. A void number has no sender and no text."""
+    """A message as somebody saw it, or as it is stored. A void number has no sender and no text, a deleted one no text."""
 
     message_id: str
     conversation_id: str
@@ -19,6 +19,27 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
     sender_id: str | None
     client_msg_id: str
     text: str | None
+    deleted: bool = False
+    pinned: bool = False
+    reactions: dict[str, list[str]] = {}
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody in a conversation, as somebody saw it."""
+
+    user: str
+    role: str
+    rev: int
+    delivered_seq: int = 0
+    read_seq: int = 0
+
+
+class Levels(msgspec.Struct, frozen=True, kw_only=True):
+    """How far somebody has received and read, as somebody was told."""
+
+    user: str
+    delivered_seq: int
+    read_seq: int
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, tag="send"):
@@ -55,6 +76,45 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     temporary: bool
 
 
+class Changed(msgspec.Struct, frozen=True, kw_only=True, tag="change"):
+    """A device asked for a change: the first try or a repeat of the same `client_op_id`."""
+
+    t: float
+    device: str
+    user: str
+    conversation_id: str
+    client_op_id: str
+    kind: str
+    """As its frame or its intent is called."""
+    target: str
+    """A message, or a person."""
+    value: str = ""
+    """The text, emoji or role."""
+    attempt: int = 1
+
+
+class ChangeAccepted(msgspec.Struct, frozen=True, kw_only=True, tag="change_accepted"):
+    """The gateway said that the change is taken."""
+
+    t: float
+    device: str
+    user: str
+    conversation_id: str
+    client_op_id: str
+
+
+class ChangeRefused(msgspec.Struct, frozen=True, kw_only=True, tag="change_refused"):
+    """The gateway said no. Permanent refusals are final; temporary ones say nothing about earlier tries."""
+
+    t: float
+    device: str
+    user: str
+    conversation_id: str
+    client_op_id: str
+    code: str
+    temporary: bool
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     """A durable event reached a device, with its position in the user's log."""
 
@@ -72,7 +132,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     conversation_id: str = ""
     client_msg_id: str = ""
     code: str = ""
-    """Of `message.rejected`: which send, and why."""
+    """Of `message.rejected` and `operation.rejected`: which send or change, and why."""
+    client_op_id: str = ""
+    actor: str = ""
+    """Of a change: which, and whose."""
+    now: Text | None = None
+    """Of a change of a message: the message as it is now."""
+    rev: int = 0
+    """Of a change of members: its number."""
+    members: list[Member] = []
+    """Of a change of members: those concerned. Of `conversation.created`: everybody."""
+    levels: Levels | None = None
+    """Of `receipt.updated` of a conversation."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
@@ -82,6 +153,17 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
     device: str
     user: str
     message: Text
+
+
+class LoadedRoom(msgspec.Struct, frozen=True, kw_only=True, tag="room"):
+    """A device read over REST who is in a conversation, as of `rev` or later."""
+
+    t: float
+    device: str
+    user: str
+    conversation_id: str
+    rev: int
+    members: list[Member]
 
 
 class Connected(msgspec.Struct, frozen=True, kw_only=True, tag="resume"):
@@ -143,7 +225,7 @@ class Healed(msgspec.Struct, frozen=True, kw_only=True, tag="healed"):
 
 
 class Members(msgspec.Struct, frozen=True, kw_only=True, tag="members"):
-    """Who is in a conversation, from its beginning to the end of the history."""
+    """Who is in a conversation, from its beginning to the end of the history; others may come and go."""
 
     conversation_id: str
     users: list[str]
@@ -155,6 +237,33 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True, tag="stored"):
     message: Text
 
 
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, tag="recorded"):
+    """A change that the database holds as made, or, with a code, as refused, after the end."""
+
+    conversation_id: str
+    user: str
+    client_op_id: str
+    code: str = ""
+
+
+class Spans(msgspec.Struct, frozen=True, kw_only=True, tag="spans"):
+    """From which to before which number of a conversation's changes somebody was in it, as stored after the end."""
+
+    conversation_id: str
+    user: str
+    spans: list[tuple[int, int | None]]
+
+
+class Fresh(msgspec.Struct, frozen=True, kw_only=True, tag="fresh"):
+    """What the server shows a person of a conversation after the end."""
+
+    user: str
+    conversation_id: str
+    rev: int
+    members: list[Member]
+    messages: list[Text]
+
+
 class Quiesced(msgspec.Struct, frozen=True, kw_only=True, tag="quiesced"):
     """The end: what was still on its way when nothing moved any more. `Stored` records follow it."""
 
@@ -163,15 +272,19 @@ class Quiesced(msgspec.Struct, frozen=True, kw_only=True, tag="quiesced"):
     """Entries not acknowledged, by stage and partition; -1 when it can not be told."""
     dead: int = 0
     outboxes: dict[str, list[str]] = {}
-    """What devices still wait for: device → client_msg_ids."""
+    """What devices still wait for: device → client_msg_ids and client_op_ids."""
 
 
 Record = (
     Sent
     | Accepted
     | Refused
+    | Changed
+    | ChangeAccepted
+    | ChangeRefused
     | Event
     | Loaded
+    | LoadedRoom
     | Connected
     | Disconnected
     | ResyncTold
@@ -181,6 +294,9 @@ Record = (
     | Healed
     | Members
     | Stored
+    | Recorded
+    | Spans
+    | Fresh
     | Quiesced
 )
 

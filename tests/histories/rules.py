@@ -55,6 +55,10 @@ def lost(history: Index) -> Iterator[Anomaly]:
 
 def _unseen(history: Index) -> Iterator[Anomaly]:
     seen = {device: {sight.message.message_id for sight in sights} for device, sights in history.sights.items()}
+    for device, learned in history.learned.items():
+        seen.setdefault(device, set()).update(
+            record.now.message_id for record in learned if isinstance(record, Event) and record.now is not None
+        )
     for conversation_id, messages in history.stored.items():
         for device in history.devices_of(conversation_id):
             missing = [m for m in messages if m.sender_id is not None and m.message_id not in seen.get(device, set())]
@@ -114,21 +118,28 @@ def double_store(history: Index) -> Iterator[Anomaly]:
 
 
 def phantom(history: Index) -> Iterator[Anomaly]:
-    """What is seen or stored was sent, by that person, with that text."""
-    texts = {key: {sent.text for _, sent in sends} for key, sends in history.sends.items()}
+    """What is seen or stored was sent, by that person, with that text or one that they gave it later; or somebody deleted it."""
+    texts: dict[Key, set[str | None]] = {key: {sent.text for _, sent in sends} for key, sends in history.sends.items()}
+    given: dict[str, set[str | None]] = defaultdict(set)
+    for op, changes in history.changes.items():
+        for _, change in changes:
+            if change.kind == "message.edit":
+                given[f"{change.target} by {op.user}"].add(change.value)
+            elif change.kind == "message.delete":
+                given[change.target].add(None)
     reported: set[str] = set()
     for message, where in _all_texts(history):
         if message.sender_id is None or message.message_id in reported:
             continue
         key = key_of(message)
+        changed = given[f"{message.message_id} by {message.sender_id}"] | given[message.message_id]
         if key not in texts:
             reported.add(message.message_id)
             yield Anomaly("phantom", f"{_name(message)} ({where}) was never sent: nobody sent {key}")
-        elif message.text not in texts[key]:
+        elif message.text not in texts[key] | changed:
             reported.add(message.message_id)
-            yield Anomaly(
-                "phantom", f"{_name(message)} ({where}) says {message.text!r}; {key} was sent as {sorted(texts[key])!r}"
-            )
+            known = sorted(str(text) for text in texts[key] | changed)
+            yield Anomaly("phantom", f"{_name(message)} ({where}) says {message.text!r}; {key} was sent as {known!r}")
 
 
 def order(history: Index) -> Iterator[Anomaly]:
@@ -150,7 +161,18 @@ def order(history: Index) -> Iterator[Anomaly]:
                 f"{conversation_id[:8]} gave a rev twice: {_few([str(r) for r in set(revs) if revs.count(r) > 1])}",
             )
     for device, sights in history.sights.items():
-        yield from _first_sights(device, sights)
+        yield from _first_sights(device, [sight for sight in sights if _in_order(history, device, sight.message)])
+
+
+def _in_order(history: Index, device: str, message: Text) -> bool:
+    """Whether a device owes it to the order of numbers when it first saw this message.
+
+    Whoever comes later hears of what is new before they have loaded what is old; and a state that is loaded while a message is being
+    changed lacks it until the event of that change.
+    """
+    members = history.members.get(message.conversation_id)
+    is_guest = members is not None and history.users.get(device) not in members
+    return not is_guest and message.message_id not in history.targets
 
 
 def _first_sights(device: str, sights: list[Sight]) -> Iterator[Anomaly]:
@@ -345,7 +367,10 @@ ALL: tuple[Rule, ...] = (
 
 def _identity(event: Event) -> str:
     """What an event is about: two with the same identity say the same."""
-    return event.message.message_id if event.message is not None else event.event_id
+    if event.message is not None:
+        return event.message.message_id
+    # Two changes of a thing that are made again after a crash are both told as it is then: under one number.
+    return f"{event.event_id} {event.client_op_id}".strip()
 
 
 def _all_texts(history: Index) -> Iterator[tuple[Text, str]]:
@@ -355,6 +380,10 @@ def _all_texts(history: Index) -> Iterator[tuple[Text, str]]:
     for device, sights in history.sights.items():
         for sight in sights:
             yield sight.message, f"{device}, {sight.how}"
+    for device, learned in history.learned.items():
+        for record in learned:
+            if isinstance(record, Event) and record.now is not None:
+                yield record.now, f"{device}, {record.event} at {record.position}"
 
 
 def _name(message: Text) -> str:

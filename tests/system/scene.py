@@ -10,10 +10,8 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx2
-import pymongo
 
 from backplane.logs import Logs
 from backplane.store.users import StoredUser
@@ -24,6 +22,7 @@ from tests.histories import records
 from tests.histories.checker import Report, check
 from tests.histories.client import Client
 from tests.histories.recorder import Recorder
+from tests.system import leftovers
 from tests.system.stack import Stack, until
 
 REST_SECONDS = 60.0
@@ -153,7 +152,8 @@ class Scene:
         with contextlib.suppress(TimeoutError):  # what does not come to rest is the checker's to explain
             await until(self._at_rest, REST_SECONDS, "the system did not come to rest", interval_seconds=0.25)
         self.recorder.add(await self._quiesced())
-        self.recorder.records += await asyncio.to_thread(self._stored)
+        self.recorder.records += await asyncio.to_thread(leftovers.stored, self.stack.settings, set(self.conversations))
+        self.recorder.records += await self._fresh()
         path = folder / "history.jsonl"
         self.recorder.save(path)
         report = check(self.recorder.records, dead=dead, settle_seconds=settle_seconds)
@@ -192,25 +192,18 @@ class Scene:
         dead = 0
         for partition in range(self.stack.settings.partitions):
             dead += await self.stack.redis.command("XLEN", self.stack.settings.names.dead(partition))
-        outboxes = {client.device: list(client.outbox) for client in self.clients if client.outbox}
+        outboxes = {
+            client.device: [*client.outbox, *client.changes.waiting]
+            for client in self.clients
+            if client.outbox or client.changes.waiting
+        }
         return records.Quiesced(t=self.recorder.t, unsettled=unsettled, dead=dead, outboxes=outboxes)
 
-    def _stored(self) -> list[records.Record]:
-        """The messages of these conversations, read past all our own code."""
-        url = self.stack.settings.mongodb_url.get_secret_value()
-        with pymongo.MongoClient[dict[str, Any]](url) as client:
-            documents = list(client[self.stack.settings.mongodb_database]["messages"].find({}))
-        return [
-            records.Stored(
-                message=records.Text(
-                    message_id=document["_id"], conversation_id=document["conversation_id"], seq=document["seq"],
-                    rev=document["rev"], sender_id=document["sender_id"], client_msg_id=document["client_msg_id"],
-                    text=document["text"],
-                )
-            )
-            for document in documents
-            if document["conversation_id"] in self.conversations
-        ]  # fmt: skip
+    async def _fresh(self) -> list[records.Record]:
+        """What each person is shown, by whichever of their devices is left."""
+        living = {client.user: client for client in self.clients if not client.dead}
+        found = [await leftovers.fresh(self.http, self.stack.addresses, client) for client in living.values()]
+        return [record for one in found for record in one]
 
 
 @contextlib.asynccontextmanager

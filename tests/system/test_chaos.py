@@ -6,12 +6,14 @@
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.system import faults
-from tests.system.scene import open_scene, seeded
+from tests.system.mixture import Mixture
+from tests.system.scene import Scene, open_scene, seeded
 from tests.system.stack import run_stack
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chaos, pytest.mark.timeout(3600)]
@@ -41,15 +43,38 @@ async def test_promises_hold_while_everything_breaks_at_random(tmp_path: Path, k
         await scene.people(16)
         await scene.devices(each=2)
         await scene.converse(directs=20, groups=[3, 4, 5, 6, 8, 16])
-        until = time.monotonic() + SECONDS
         async with scene.talking(per_second=60):
-            while time.monotonic() < until:
-                await asyncio.sleep(rng.expovariate(1 / 2.5))
-                # Now and then two at once.
-                await asyncio.gather(*(fault(scene, rng) for fault in _some(rng.sample(kinds, 2), rng.random() < 0.2)))
+            await break_for_a_while(scene, kinds)
         await stack.ready()
         scene.healed()
         await scene.verdict(tmp_path, settle_seconds=30.0)
+
+
+@pytest.mark.parametrize("kinds", [DURABLE, (*DURABLE, faults.flush_redis)], ids=["durable", "with flushes"])
+async def test_changes_of_every_kind_hold_while_everything_breaks_at_random(
+    tmp_path: Path, kinds: tuple[faults.Fault, ...]
+) -> None:
+    rng = seeded()
+    async with run_stack(tmp_path) as stack, open_scene(stack, rng) as scene:
+        await scene.people(16)
+        await scene.devices(each=2)
+        await scene.converse(directs=20, groups=[3, 4, 5, 6, 8, 12])
+        mixture = asyncio.create_task(Mixture(scene).go_on(10**9, per_second=50))
+        await break_for_a_while(scene, kinds)
+        mixture.cancel()
+        await asyncio.wait([mixture])
+        await stack.ready()
+        scene.healed()
+        await scene.verdict(tmp_path, settle_seconds=30.0)
+
+
+async def break_for_a_while(scene: Scene, kinds: Sequence[faults.Fault]) -> None:
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        await asyncio.sleep(scene.rng.expovariate(1 / 2.5))
+        # Now and then two at once.
+        some = _some(scene.rng.sample(kinds, 2), scene.rng.random() < 0.2)
+        await asyncio.gather(*(fault(scene, scene.rng) for fault in some))
 
 
 def _some(pair: list[faults.Fault], both: bool) -> list[faults.Fault]:

@@ -12,6 +12,7 @@ import pytest
 from tests.histories.client import Client
 from tests.histories.records import Connected, Event, Synced
 from tests.system import faults
+from tests.system.mixture import Mixture
 from tests.system.scene import Scene, open_scene, seeded
 from tests.system.stack import LEASE_SECONDS, PARTITIONS, Process, Stack, run_stack, until
 
@@ -36,27 +37,40 @@ async def test_five_thousand_messages_survive_random_kills_of_every_part(tmp_pat
         await scene.people(12)
         await scene.devices(each=2)
         await scene.converse(directs=14, groups=[3, 4, 5, 6, 8])
-        schedule: list[faults.Fault] = [
-            faults.kill_gateway,
-            faults.kill_consumer,
-            faults.kill_redis,
-            faults.cut_sockets,
-        ] * 4
-        rng.shuffle(schedule)
-
-        async def nemesis() -> None:
-            for number, fault in enumerate(schedule):
-                await asyncio.sleep(rng.uniform(0.5, 2.5))
-                await fault(scene, rng)
-                if number % 4 == 0:
-                    await faults.forget_device(scene, rng)
-
-        await asyncio.gather(nemesis(), scene.talk(5_000, per_second=120))
+        await asyncio.gather(nemesis(scene), scene.talk(5_000, per_second=120))
         await heal(scene)
         report = await scene.verdict(tmp_path)
         assert report.figures.stored >= 4_950
-        assert report.figures.faults == len(schedule)
+        assert report.figures.faults == len(KILLS)
         assert report.figures.recovered > 0
+
+
+async def test_changes_of_every_kind_survive_random_kills_of_every_part(tmp_path: Path) -> None:
+    """The same with edits, deletions, reactions, pins, receipts and members who come and go (A1–A6, A10, B2, B5–B7, B9, B12, C11)."""
+    rng = seeded()
+    async with run_stack(tmp_path) as stack, open_scene(stack, rng) as scene:
+        await scene.people(12)
+        await scene.devices(each=2)
+        await scene.converse(directs=14, groups=[3, 4, 5, 6, 8])
+        mixture = Mixture(scene)
+        await asyncio.gather(nemesis(scene), mixture.go_on(2_500, per_second=70))
+        await heal(scene)
+        report = await scene.verdict(tmp_path)
+        assert report.figures.stored >= 900
+        assert report.figures.changes >= 700
+        assert report.figures.faults == len(KILLS)
+
+
+KILLS: tuple[faults.Fault, ...] = (faults.kill_gateway, faults.kill_consumer, faults.kill_redis, faults.cut_sockets) * 4
+
+
+async def nemesis(scene: Scene) -> None:
+    """Kill each part four times, in any order; now and then a device leaves for good."""
+    for number, fault in enumerate(scene.rng.sample(KILLS, len(KILLS))):
+        await asyncio.sleep(scene.rng.uniform(0.5, 2.5))
+        await fault(scene, scene.rng)
+        if number % 4 == 0:
+            await faults.forget_device(scene, scene.rng)
 
 
 async def test_a_consumer_that_wakes_up_after_its_lease_changes_nothing(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from backplane.store.mongo import Store
 from backplane.streams import Partition
 from cli.main import main
 from schemas.intents import SendMessage, encode_intent
-from schemas.names import INTENT_FIELD
+from schemas.marks import Mark, encode_mark
+from schemas.names import INTENT_FIELD, MARK_FIELD
 from schemas.stages import STAGES
 
 T = TypeVar("T")
@@ -98,6 +99,16 @@ class Deployment:
 
         self.with_redis(work)
 
+    def append_marks(self, *marks: Mark) -> None:
+        """As a gateway does."""
+
+        async def work(redis: Redis) -> None:
+            for mark in marks:
+                key = self.names.receipts(self.names.partition_of(mark.conversation_id))
+                await redis.command("XADD", key, "*", MARK_FIELD, encode_mark(mark))
+
+        self.with_redis(work)
+
     def bury_everything(self, partition: int) -> None:
         """As persist does with what it gives up on."""
 
@@ -113,9 +124,17 @@ class Deployment:
 
     def intents(self, partition: int) -> list[bytes]:
         """The encoded intents of a partition's stream, in order."""
+        return self.entries(self.names.intents(partition))
+
+    def marks(self, partition: int) -> list[bytes]:
+        """The encoded marks of a partition's stream, in order."""
+        return self.entries(self.names.receipts(partition))
+
+    def entries(self, key: str) -> list[bytes]:
+        """The first field of each entry."""
 
         async def work(redis: Redis) -> list[bytes]:
-            rows = await redis.command("XRANGE", self.names.intents(partition), "-", "+")
+            rows = await redis.command("XRANGE", key, "-", "+")
             return [fields[1] for _, fields in rows]
 
         return self.with_redis(work)

@@ -4,6 +4,7 @@ import uuid
 
 from schemas.ids import partition_of
 from schemas.intents import SendMessage
+from schemas.marks import Mark
 
 PARTITIONS = 4
 
@@ -24,3 +25,7 @@ def an_intent(conversation_id: str, text: str = "hello", actor_id: str = "ada") 
         text=text,
         at_ms=1_795_000_000_000,
     )
+
+
+def a_mark(conversation_id: str, read_seq: int = 1, actor_id: str = "ada") -> Mark:
+    return Mark(str(uuid.uuid4()), conversation_id, actor_id, 1_795_000_000_000, read_seq=read_seq)

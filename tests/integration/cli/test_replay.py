@@ -7,7 +7,7 @@ import pytest
 from backplane.logs import Logs
 from backplane.redis import Redis
 from tests.integration.cli.conftest import Deployment
-from tests.integration.cli.shapes import an_intent, conversation_in
+from tests.integration.cli.shapes import a_mark, an_intent, conversation_in
 from tests.integration.store.shapes import a_user
 
 
@@ -27,6 +27,32 @@ def test_what_is_executed_is_sent_once_unchanged_and_in_order(deployment: Deploy
     [found] = deployment.json("replay", "--all", "--execute", "--rate", "100000")
     assert (found["matched"], found["sent"]) == (700, 700)
     assert deployment.intents(3) == before + before
+
+
+def test_marks_are_sent_again_too_behind_the_intents(deployment: Deployment) -> None:
+    here, there = conversation_in(3), conversation_in(1)
+    deployment.append(an_intent(here), an_intent(there))
+    deployment.append_marks(*(a_mark(here, number) for number in range(1, 4)), a_mark(there, actor_id="bob"))
+    [dry] = deployment.json("replay", "--all")
+    assert [row["type"] for row in dry["sample"]] == ["message.send", "message.send", "receipt", "receipt", "receipt"]
+    before = deployment.marks(3)
+    [found] = deployment.json("replay", "--all", "--execute")
+    assert (found["matched"], found["sent"]) == (6, 6)
+    assert deployment.marks(3) == before + before
+    assert deployment.json("replay", "--user", "bob")[0]["matched"] == 2
+
+
+@pytest.mark.parametrize(("stream", "counts"), [("intents", (2, 2)), ("receipts", (1, 4))], ids=["intents", "receipts"])
+def test_one_of_the_streams_can_be_sent_alone(deployment: Deployment, stream: str, counts: tuple[int, int]) -> None:
+    here = conversation_in(2)
+    deployment.append(an_intent(here))
+    deployment.append_marks(a_mark(here, 1), a_mark(here, 2))
+    [found] = deployment.json("replay", "--all", "--stream", stream, "--execute")
+    assert found["sent"] == (1 if stream == "intents" else 2)
+    assert (len(deployment.intents(2)), len(deployment.marks(2))) == counts
+    [entry] = [row["entry"] for row in deployment.json("streams", "tail", "receipts", "-n", "1")]
+    assert deployment.json("replay", "--entry", entry)[0]["sample"][0]["type"] == "receipt"
+    assert deployment.run("replay", "--entry", entry, "--stream", "intents").returncode == 1
 
 
 def test_the_rate_is_kept(deployment: Deployment) -> None:
@@ -68,10 +94,11 @@ def test_a_range_and_single_entries_are_found_by_their_ids(deployment: Deploymen
 def test_what_nobody_can_read_is_left_out_and_told(deployment: Deployment) -> None:
     async def scribble(redis: Redis) -> None:
         await redis.command("XADD", deployment.names.intents(0), "*", "i", "{}")
+        await redis.command("XADD", deployment.names.receipts(0), "*", "m", "{}")
 
     deployment.with_redis(scribble)
     [found] = deployment.json("replay", "--all", "--execute")
-    assert (found["matched"], found["unreadable"], found["sent"]) == (0, 1, 0)
+    assert (found["matched"], found["unreadable"], found["sent"]) == (0, 2, 0)
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,30 @@ async def test_every_kind_of_change_is_made_and_told_whatever_the_batch() -> Non
         assert refused == ["i7", "i14", "i20", "i22", "i26"]
 
 
+@pytest.mark.parametrize("of", [EditMessage, DeleteMessage, AddReaction, RemoveReaction, PinMessage])
+@pytest.mark.parametrize("batch", [1, 100])
+async def test_whoever_is_blocked_changes_nothing_that_the_other_one_sees(of: type[Intent], batch: int) -> None:
+    fields = {EditMessage: {"text": "x"}, AddReaction: {"emoji": "👎"}, RemoveReaction: {"emoji": "👍"}}
+    more: dict[str, Any] = {"pinned": True} if of is PinMessage else dict(fields.get(of, {}))
+    story = Story()
+    story.add(CreateConversation, ANN, room=DIRECT, kind="direct", member_ids=(ANN, BEN))
+    story.add(SendMessage, ANN, room=DIRECT, client_msg_id=ClientMsgId("a"), text="first")
+    own = message("a", room=DIRECT)
+    story.add(AddReaction, ANN, room=DIRECT, message_id=own, emoji="👍")
+    story.add(SetBlock, BEN, room=DIRECT, user_id=ANN, blocked=True)
+    before = await undisturbed(story.intents, batch)
+    story.add(of, ANN, room=DIRECT, message_id=own, op="same", **more)
+    world = await undisturbed(story.intents, batch)
+    assert content(world)["messages"] == content(before)["messages"]
+    refusal = world.events[-1]
+    assert (refusal.header.event, refusal.header.to) == ("operation.rejected", (ANN,))
+    assert b'"code":"blocked"' in refusal.body
+    story.add(SetBlock, BEN, room=DIRECT, user_id=ANN, blocked=False)
+    story.add(of, ANN, room=DIRECT, message_id=own, **more)
+    world = await undisturbed(story.intents, batch)
+    assert content(world)["messages"] != content(before)["messages"]
+
+
 @pytest.mark.parametrize("batch", [1, 3, 100])
 async def test_changes_survive_a_crash_at_any_write(batch: int) -> None:
     """A2, B7, B12: found made, found recorded, or made now: told all the same."""
@@ -252,6 +276,64 @@ async def test_a_replay_of_everything_changes_nothing() -> None:
         for event in world.events:  # what is told again is not older than what everybody has
             if event.header.seq is not None and event.header.conversation_id == ROOM:
                 assert event.header.rev == newest[event.header.seq]
+
+
+async def again(world: World, *numbers: int) -> list[dict[str, Any]]:
+    """What is told when an operator sends these entries again."""
+    world.events.clear()
+    for number in numbers:
+        entry = world.entries[number - 1]
+        world.entries.append(type(entry)(StreamId(len(world.entries) + 1, 0), {**entry.fields, AGAIN_FIELD: b"1"}))
+    await Process(world).drain(1)
+    headers = [{"to": event.header.to, "about": event.header.about} for event in world.events]
+    bodies = [msgspec.json.decode(b"{" + event.body) for event in world.events]
+    return [body | header for body, header in zip(bodies, headers, strict=True)]
+
+
+async def test_who_has_come_back_is_not_told_again_as_put_out_nor_who_has_left_as_there() -> None:
+    """A2, C19: else a grant would be closed, and a client would drop the conversation, under their newest number."""
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
+    story.add(AddMembers, ANN, user_ids=(CID, DAN))
+    story.add(RemoveMember, ANN, user_id=CID)
+    story.add(RemoveMember, ANN, user_id=BEN)
+    story.add(AddMembers, ANN, user_ids=(BEN,))
+    story.add(ChangeRole, ANN, user_id=BEN, role="admin")
+    world = await undisturbed(story.intents, 1)
+    revs = {user: found.rev for (_, user), found in world.people.items()}
+    joined, left, welcome = await again(world, 2)
+    assert [(one["event"], one["about"]) for one in (joined, left)] == [("member.joined", None), ("member.left", CID)]
+    assert [(one["user_id"], one["rev"]) for one in joined["data"]["members"]] == [(DAN, revs[DAN])]
+    assert [(one["user_id"], one["rev"]) for one in left["data"]["members"]] == [(CID, revs[CID])]
+    assert (welcome["event"], welcome["to"]) == ("conversation.created", (DAN,))
+    [returned] = await again(world, 4)
+    assert (returned["event"], returned["about"], returned["data"]["rev"]) == ("member.joined", None, revs[BEN])
+    assert [(one["user_id"], one["role"]) for one in returned["data"]["members"]] == [(BEN, "admin")]
+
+
+async def test_each_newcomer_is_welcomed_again_with_what_is_theirs_to_see() -> None:
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
+    story.add(SendMessage, ANN, client_msg_id=ClientMsgId("a"), text="first")
+    story.add(AddMembers, ANN, user_ids=(CID, DAN))
+    story.add(ChangeMine, DAN, cleared=True)
+    world = await undisturbed(story.intents, 1)
+    welcomes = [one for one in await again(world, 3) if one["event"] == "conversation.created"]
+    assert [(one["to"], one["data"]["first_seq"]) for one in welcomes] == [((CID,), 1), ((DAN,), 2)]
+    assert len({one["event_id"] for one in welcomes}) == 2
+
+
+async def test_a_block_that_was_lifted_is_not_told_again_as_if_it_held() -> None:
+    """A2: nothing orders what one's devices hear of blocks, so what is told again is what holds now."""
+    story = Story()
+    for blocked in (True, False, True, False):
+        story.add(SetBlock, BEN, room=DIRECT, user_id=ANN, blocked=blocked)
+    world = await undisturbed(story.intents, 1)
+    world.events.clear()
+    for entry in world.entries[:3]:
+        world.entries.append(type(entry)(StreamId(len(world.entries) + 1, 0), {**entry.fields, AGAIN_FIELD: b"1"}))
+    await Process(world).drain(1)
+    assert [b'"blocked":false' in event.body for event in world.events] == [True, True, True]
 
 
 async def test_a_dead_edit_that_is_retried_undoes_no_newer_one() -> None:

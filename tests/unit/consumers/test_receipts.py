@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from backplane.errors import Transient
+from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import StoredConversation, StoredMember
 from backplane.store.marks import Key, Raise, StoredMark
 from backplane.store.messages import StoredMessage
@@ -17,7 +18,7 @@ from consumers.stages import Work
 from schemas.events import Event
 from schemas.ids import ConversationId, IntentId, MessageId, StreamId, UserId
 from schemas.marks import Mark, encode_mark
-from schemas.names import MARK_FIELD, Names
+from schemas.names import AGAIN_FIELD, MARK_FIELD, Names
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +44,8 @@ class Around:
     leaves_before_write: UserId | None = None
     away: bool = False
     counted: int = 0
+    kind: str = "group"
+    blocks: list[StoredBlock] = field(default_factory=list)
 
     def stage(self, everybody_up_to: int = 50) -> Receipts:
         return Receipts(
@@ -51,6 +54,7 @@ class Around:
             conversations=Rooms(self),
             marks=Levels(self),
             messages=Messages(),
+            blocks=Blocks(self),
             ring=self.ring,
             drop=self.drop,
             late_seconds=0,
@@ -70,7 +74,7 @@ class Rooms:
 
     async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
         room = StoredConversation(
-            conversation_id=ROOM, kind="group", title=None, created_by=ANN, created_ms=1, intent_id="", body_hash="",
+            conversation_id=ROOM, kind=self._around.kind, title=None, created_by=ANN, created_ms=1, intent_id="", body_hash="",
             rev=7, last_seq=self._around.last_seq,
         )  # fmt: skip
         return {ROOM: room} if ROOM in ids else {}
@@ -114,6 +118,14 @@ class Levels:
                 around.people[one.key.user_id] = msgspec.structs.replace(around.people[one.key.user_id], **fields)
             around.writes.append(one)
         return whole
+
+
+class Blocks:
+    def __init__(self, around: Around) -> None:
+        self._around = around
+
+    async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, list[StoredBlock]]:
+        return dict.fromkeys(ids, self._around.blocks)
 
 
 class Messages:
@@ -171,6 +183,17 @@ async def test_the_same_marks_in_later_entries_write_nothing_and_tell_nobody() -
     assert len(around.writes) == 2
 
 
+async def test_marks_that_an_operator_sends_again_write_nothing_and_are_told_again() -> None:
+    around = Around()
+    stage = around.stage()
+    await told(stage, a_mark(ANN, 4), a_mark(BEN, 3))
+    again = [Work(Entry(one.entry.id, {**one.entry.fields, AGAIN_FIELD: b"1"}), one.item)
+             for one in works(stage, a_mark(ANN, 2), a_mark(EVE, 3), first=100)]  # fmt: skip
+    done = await stage.handle("era", again)
+    assert [(data(event)["user_id"], data(event)["read_seq"]) for one in done for event in one.events] == [(ANN, 4)]
+    assert len(around.writes) == 2
+
+
 async def test_what_was_written_before_a_failure_is_told_by_the_next_try() -> None:
     around = Around(away=True)
     stage = around.stage()
@@ -217,6 +240,28 @@ async def test_a_private_reading_is_told_to_ones_own_devices_alone() -> None:
     assert len({event.header.event_id for event in events}) == 2
     [own] = await told(around.stage(), a_mark(ANN, 8, private=True), first=5)
     assert own.header.to == (ANN,), "others do not even learn that something was read"
+
+
+def a_block(blocker: UserId, blocked_user: UserId, *, blocked: bool = True) -> StoredBlock:
+    return StoredBlock(conversation_id=ROOM, blocker_id=blocker, blocked_id=blocked_user, blocked=blocked, version=1)
+
+
+async def test_what_a_blocked_person_reads_is_stored_and_told_in_private() -> None:
+    around = Around(kind="direct", blocks=[a_block(BEN, ANN)])
+    marks = [a_mark(ANN, 6, delivered_seq=9), a_mark(ANN, 4, thread_root_id="root"), a_mark(BEN, 5)]
+    events = await told(around.stage(), *marks)
+    assert {(event.header.to, data(event)["user_id"]) for event in events} == {((ANN,), ANN), ((), BEN)}
+    levels = around.people[ANN]
+    assert (levels.delivered_seq, levels.read_seq, levels.private_read_seq) == (0, 0, 6)
+    [thread] = around.marks.values()
+    assert (thread.delivered_seq, thread.read_seq, thread.private_read_seq) == (0, 0, 4)
+
+
+async def test_a_block_that_was_lifted_hides_no_reading() -> None:
+    around = Around(kind="direct", blocks=[a_block(BEN, ANN, blocked=False)])
+    [event] = await told(around.stage(), a_mark(ANN, 6))
+    assert event.header.to == ()
+    assert around.people[ANN].read_seq == 6
 
 
 async def test_a_thread_has_marks_of_its_own() -> None:

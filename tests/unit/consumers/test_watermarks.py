@@ -72,6 +72,18 @@ def test_the_very_entry_that_moved_a_level_is_told_again() -> None:
     assert verdict[1:] == (False, False, False, True)
 
 
+def test_what_an_operator_sends_again_is_told_again_to_whom_it_was_told_and_moves_nothing() -> None:
+    asked = merged(entries([mark(read_seq=2)]), {StreamId(1, 0)})[Key(ROOM, ANN)]
+    assert judge(asked, known(Levels(3, 3, 0)))[1:] == (False, False, True, False)
+    assert judge(asked, known(Levels(3, 3, 1)))[1:] == (False, False, True, True)
+    assert judge(asked, known(Levels(3, 3, 2))._replace(blocked=True))[1:] == (False, False, False, True)
+
+
+def test_of_who_is_blocked_only_the_private_level_is_raised() -> None:
+    verdict = judge(Asked(Levels(9, 7, 2), StreamId(1, 0)), known(Levels(3, 2, 1))._replace(blocked=True))
+    assert (verdict.levels, verdict.moved, verdict.moved_privately) == (Levels(3, 2, 7), False, True)
+
+
 def test_what_moves_in_private_is_told_in_private() -> None:
     verdict = judge(Asked(Levels(2, 2, 9), StreamId(1, 0)), known(Levels(3, 2, 1)))
     assert verdict[1:] == (False, True, False, True)
