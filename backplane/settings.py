@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     )
     reactions_a_message: int = Field(50, description="Different reactions to one message.", ge=1, le=500)
     reactions_a_user: int = Field(10, description="Reactions of one person to one message.", ge=1, le=100)
+    retention_days: int = Field(
+        0,
+        description="How long messages are kept, in days; 0: for ever. A conversation's own setting can only be shorter.",
+        ge=0,
+        le=3650,
+    )
+    retention_seconds: float = Field(60.0, description="Between two looks for messages that are too old.", gt=0)
     member_limit: int = Field(1000, description="Members of one conversation.", ge=2, le=1000)
 
     receipt_members: int = Field(

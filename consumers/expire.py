@@ -7,6 +7,7 @@ at once more here, because a conversation's setting may have changed since.
 from msgspec.structs import replace
 
 from backplane.store.conversations import StoredConversation
+from backplane.store.expiry import DAY_MS
 from backplane.store.messages import StoredMessage
 from backplane.store.operations import Applied, remember
 from consumers.batch import Batch
@@ -15,8 +16,6 @@ from consumers.ledger import State
 from consumers.plan import ConversationChanged, Outcome
 from schemas.ids import OperationId
 from schemas.intents import ExpireMessages
-
-DAY_MS = 86_400_000
 
 
 def begun(conversation: StoredConversation, message: StoredMessage) -> StoredConversation:

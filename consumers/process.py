@@ -20,12 +20,13 @@ from backplane.outgoing import Outgoing
 from backplane.redis import Redis
 from backplane.settings import Settings
 from backplane.store.mongo import Store
-from backplane.streams import Partition
+from backplane.streams import Intents, Partition
 from consumers.changes import Rules
 from consumers.fanout import Fanout
 from consumers.pace import Pace
 from consumers.persist import Persist
 from consumers.receipts import Receipts
+from consumers.retention import AT_ONCE, keep_expired
 from consumers.runner import Runner
 from consumers.stores import Stores
 from consumers.tenure import Tenure
@@ -86,7 +87,12 @@ def make_worker(
                     partition, tenure, make_receipts(settings, redis, store, tenure.partition), settings
                 )
 
-    return Worker(stage, worker_id, leases, settings, build, stalled_seconds=stalled_seconds)
+    async def expire(tenure: Tenure) -> None:
+        if tenure.partition == 0:  # one in the deployment is enough
+            await keep_expired(tenure, store.expiry, Intents(redis, limit=AT_ONCE), settings)
+
+    chores = [expire] if stage == "persist" else []
+    return Worker(stage, worker_id, leases, settings, build, chores=chores, stalled_seconds=stalled_seconds)
 
 
 def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> Persist:
@@ -103,6 +109,7 @@ def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> 
             edit_ms=settings.edit_seconds * 1000,
             reactions_a_message=settings.reactions_a_message,
             reactions_a_user=settings.reactions_a_user,
+            retention_days=settings.retention_days,
         ),
     )
 

@@ -7,10 +7,10 @@ everything back, leaves the registry for a while so that the others count withou
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -43,6 +43,9 @@ class Runs(Protocol):
         ...
 
 
+Chores = Sequence[Callable[[Tenure], Coroutine[Any, Any, None]]]
+
+
 @dataclass(slots=True)
 class Holding:
     """A partition of ours: the tenure and runner of the moment, and the task that goes through them."""
@@ -61,6 +64,7 @@ class Worker:
         leases: of this worker and stage.
         settings: of the process.
         build: opens a partition under a tenure's token, with the runner of this stage.
+        chores: what runs beside the runner until the tenure is over.
         stalled_seconds: with work and without any success for this long, it gives everything back …
         penalty_seconds: … and bids last for this long.
     """
@@ -73,12 +77,13 @@ class Worker:
         settings: Settings,
         build: Callable[[Tenure], tuple[Partition, Runs]],
         *,
+        chores: Chores = (),
         stalled_seconds: float = STALLED_SECONDS,
         penalty_seconds: float = PENALTY_SECONDS,
     ) -> None:
         self._stage, self._id = stage, worker_id
         self._stalled_seconds, self._penalty_seconds = stalled_seconds, penalty_seconds
-        self._leases, self._settings, self._build = leases, settings, build
+        self._leases, self._settings, self._build, self._chores = leases, settings, build, chores
         self._holdings: dict[int, Holding] = {}
         self._free_since: dict[int, float] = {}
         self._aside_until = -math.inf
@@ -189,6 +194,8 @@ class Worker:
         async with asyncio.TaskGroup() as beside:
             beside.create_task(tenure.keep())
             beside.create_task(keep_trimmed(partition, tenure, self._settings))
+            for chore in self._chores:
+                beside.create_task(chore(tenure))
             end = await holding.runner.run()
             if tenure.ended:
                 end = End.STOPPED

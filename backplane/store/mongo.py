@@ -20,6 +20,7 @@ from backplane.store.bots import BotTokens
 from backplane.store.conversations import Conversations
 from backplane.store.deliveries import Deliveries
 from backplane.store.documents import Database, Document, from_document, to_document
+from backplane.store.expiry import Expiry
 from backplane.store.failures import reading, writing
 from backplane.store.marks import Marks
 from backplane.store.messages import Messages
@@ -73,6 +74,7 @@ class Store:
         self.webhooks = Webhooks(database)
         self.deliveries = Deliveries(database)
         self.marks = Marks(database)
+        self.expiry = Expiry(database)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -117,8 +119,11 @@ class Store:
             Permanent: an index can not be made; the message says which.
             Transient: MongoDB is away; run it again.
         """
-        born = await self._be_born(names)
-        return born + await indexes.create(self._database, await indexes.missing(self._database))
+        done = await self._be_born(names)
+        absent = await indexes.missing(self._database)
+        if any(index.fields == ("oldest_ms",) for index in absent):
+            await self.expiry.begin()
+        return done + await indexes.create(self._database, absent)
 
     async def check(self, names: Names) -> None:
         """Refuse to serve on a database that is not migrated or has another layout. Changes nothing.

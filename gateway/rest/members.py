@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
+from backplane.store.expiry import MAX_DAYS
 from gateway.intake import change_fields
 from gateway.problems import Problem
 from gateway.rest.mutations import Accepted, submit
@@ -43,10 +44,14 @@ class NewRole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Title and settings; what is not given stays. `history`: what new members see, from now on."""
+    """Title and settings; what is not given stays. `history`: what new members see, from now on.
+
+    `retention_days`: how long messages are kept; null: as long as everywhere.
+    """
 
     title: str | UnsetType = UNSET
     history: History | UnsetType = UNSET
+    retention_days: Annotated[int, msgspec.Meta(ge=1, le=MAX_DAYS)] | None | UnsetType = UNSET
 
 
 class Mine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +100,11 @@ async def change_conversation(call: SignedCall[Settings]) -> Response:
         title = title if isinstance(title, UnsetType) else clean_name(title)
     except ValueError as failure:
         raise Problem("bad_request", f"title: {failure}") from None
-    return await _change(call, UpdateConversation(**_common(call), title=title, history=call.asked.history))
+    days = call.asked.retention_days
+    intent = UpdateConversation(
+        **_common(call), title=title, history=call.asked.history, retention_days=0 if days is None else days
+    )
+    return await _change(call, intent)
 
 
 async def change_mine(call: SignedCall[Mine]) -> Response:

@@ -1,11 +1,12 @@
 """Messages: send one, read one, page through a conversation."""
 
+import asyncio
 from typing import Annotated, Literal
 
 import msgspec
 from starlette.responses import Response
 
-from backplane.store.conversations import StoredConversation, StoredMember
+from backplane.store.conversations import StoredConversation, StoredMember, hidden_seq
 from backplane.store.messages import StoredMessage, as_message
 from gateway.intake import Refused, message_intent
 from gateway.problems import Problem
@@ -62,7 +63,7 @@ async def send_message(call: SignedCall[NewMessage]) -> Response:
     stored = (await call.api.store.messages.find([message_id])).get(message_id)
     if stored is None:
         return answer(Accepted(intent.conversation_id, message_id, intent.client_msg_id), 202)
-    if stored.body_hash != body_hash(intent):
+    if not stored.repeats(body_hash(intent)):
         raise Problem("idempotency_conflict")
     return answer(as_message(stored), 201 if stored.intent_id == intent.intent_id else 200)
 
@@ -80,8 +81,8 @@ async def visible_message(call: SignedCall[A]) -> StoredMessage:
     """
     message_id = MessageId(call.path_id("message_id"))
     stored = (await call.api.store.messages.find([message_id])).get(message_id)
-    member = await _member(call, stored.conversation_id) if stored else None
-    if stored is None or member is None or stored.seq <= member.from_seq:
+    hidden = await _hidden_seq(call, stored.conversation_id) if stored else None
+    if stored is None or hidden is None or stored.seq <= hidden:
         raise Problem("not_found")
     return stored
 
@@ -99,7 +100,7 @@ async def page_messages(call: SignedCall[PageMessages]) -> Response:
         return await _page_thread(call, conversation, member, edge, number)
     page = await call.api.store.messages.page(
         conversation_id,
-        first_seq=member.from_seq,
+        first_seq=hidden_seq(conversation, member),
         before_seq=number if edge == "before_seq" else None,
         after_seq=number if edge == "after_seq" else None,
         since_rev=number if edge == "since_rev" else None,
@@ -121,7 +122,11 @@ async def _page_thread(
         raise Problem("bad_request", "A thread is paged by before_seq or after_seq.")
     root_id = MessageId(call.asked.thread_root_id or "")
     root = (await call.api.store.messages.find([root_id])).get(root_id)
-    if root is None or root.conversation_id != conversation.conversation_id or root.seq <= member.from_seq:
+    if (
+        root is None
+        or root.conversation_id != conversation.conversation_id
+        or root.seq <= hidden_seq(conversation, member)
+    ):
         raise Problem("not_found")
     page = await call.api.store.messages.thread(
         root,
@@ -136,11 +141,11 @@ async def _page_thread(
 async def pinned_messages(call: SignedCall[Nothing]) -> Response:
     """What is pinned in a conversation, by number."""
     conversation_id = ConversationId(call.path_id("conversation_id"))
-    member = await _member(call, conversation_id)
-    if member is None:
+    hidden = await _hidden_seq(call, conversation_id)
+    if hidden is None:
         raise Problem("not_member")
     pinned = await call.api.store.messages.pinned(conversation_id)
-    return answer(Messages([as_message(one) for one in pinned if one.seq > member.from_seq], None))
+    return answer(Messages([as_message(one) for one in pinned if one.seq > hidden], None))
 
 
 def _intent(call: SignedCall[NewMessage]) -> SendMessage:
@@ -219,6 +224,15 @@ def _next(edge: Edge | None, page: list[StoredMessage], limit: int) -> str | Non
             return f"since_rev-{page[-1].rev}"
         case _:
             return f"before_seq-{page[0].seq}" if page[0].seq > 1 else None
+
+
+async def _hidden_seq(call: SignedCall[A], conversation_id: ConversationId) -> int | None:
+    """Up to here nothing is the caller's to see; None, if they are no member."""
+    found, member = await asyncio.gather(
+        call.api.store.conversations.find([conversation_id]), _member(call, conversation_id)
+    )
+    conversation = found.get(conversation_id)
+    return hidden_seq(conversation, member) if conversation and member else None
 
 
 async def _member(call: SignedCall[A], conversation_id: ConversationId) -> StoredMember | None:

@@ -95,8 +95,10 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     title: str | None = None
     history: str = "all"
+    retention_days: int | None = None
     rev: int = 0
     last_seq: int = 0
+    expired_seq: int = 0
     created_by: str | None = None
     created_at: str = ""
     members: tuple[Member, ...] = ()

@@ -27,8 +27,8 @@ class Room:
 
     @property
     def first_seq(self) -> int:
-        """The oldest number that is ours to see."""
-        return self.conversation.first_seq or 1
+        """The oldest number that is ours to see, and not gone for its age."""
+        return max(self.conversation.first_seq or 1, self.conversation.expired_seq + 1)
 
 
 class View:
@@ -111,7 +111,14 @@ class View:
             return
         known = room.conversation
         if conversation.rev >= known.rev:
-            known = replace(known, title=conversation.title, history=conversation.history, rev=conversation.rev)
+            known = replace(
+                known,
+                title=conversation.title,
+                history=conversation.history,
+                retention_days=conversation.retention_days,
+                rev=conversation.rev,
+            )
+        known = replace(known, expired_seq=max(known.expired_seq, conversation.expired_seq))
         for name in ("muted_until", "archived", "first_seq"):
             value = getattr(conversation, name)
             if value is not UNSET:
