@@ -11,7 +11,7 @@ from backplane.store.operations import Applied, remember
 from consumers import documents
 from consumers.batch import Batch
 from consumers.changes import Refused, actor_of, change_conversation, change_members, change_message
-from consumers.expire import expire
+from consumers.expire import expire, expired_before
 from consumers.ledger import State
 from consumers.plan import (
     Blocked,
@@ -71,7 +71,10 @@ def _as_it_is(batch: Batch, intent: Change, *, again: bool = False) -> Done:
             return MembersChanged(max((one.rev for one in members), default=state.rev), members, again=again)
         case ChangeMine():
             return ConversationChanged(to=intent.actor_id, again=again)
-        case UpdateConversation() | ExpireMessages():
+        case ExpireMessages():
+            expired_before(batch, intent)
+            return ConversationChanged(again=again)
+        case UpdateConversation():
             return ConversationChanged(again=again)
         case SetBlock():
             known = _blocks_at(batch, intent).get(intent.actor_id)

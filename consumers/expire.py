@@ -32,28 +32,42 @@ def expire(batch: Batch, intent: ExpireMessages, operation_id: OperationId) -> O
     state = batch.plan.states.get(intent.conversation_id)
     if state is None:
         raise Refused("not_found")
-    kept = sorted(
-        (
-            message
-            for message in batch.messages.values()
-            if message.conversation_id == intent.conversation_id and message.seq > intent.after_seq
-        ),
-        key=lambda message: message.seq,
-    )
     before_ms = _before_ms(batch, intent, state)
     gone: list[StoredMessage] = []
-    while kept and kept[0].seq <= intent.up_to_seq and kept[0].created_ms <= before_ms:
-        gone.append(kept.pop(0))
-    hidden = replace(
-        state.conversation,
-        expired_seq=max(state.conversation.expired_seq, gone[-1].seq if gone else 0),
-        oldest_ms=kept[0].created_ms if kept else 0,
-    )
-    _hide(batch, intent, operation_id, hidden)
+    for message in _above(batch, intent, intent.after_seq):
+        if message.seq > intent.up_to_seq or message.created_ms > before_ms:
+            break
+        gone.append(message)
+    _hide(batch, intent, operation_id, gone[-1].seq if gone else 0)
     for message in gone:
         if not message.wiped:
             _wipe(batch, intent, message)
     return ConversationChanged()
+
+
+def expired_before(batch: Batch, intent: ExpireMessages) -> None:
+    """All of it was done before; but the counters may not have been raised since, and hold an older time."""
+    state = batch.plan.states.get(intent.conversation_id)
+    if state is not None and (oldest_ms := _oldest_ms(batch, intent, state)) != state.conversation.oldest_ms:
+        batch.next_rev(state)
+        state = batch.plan.states[intent.conversation_id]
+        conversation = replace(state.conversation, oldest_ms=oldest_ms)
+        batch.plan.states[intent.conversation_id] = replace(state, conversation=conversation)
+
+
+def _above(batch: Batch, intent: ExpireMessages, seq: int) -> list[StoredMessage]:
+    """What is known of the messages above a number: up to the first one above the intent's range, and what this batch has stored."""
+    room = intent.conversation_id
+    found = [message for message in batch.messages.values() if message.conversation_id == room and message.seq > seq]
+    return sorted(found, key=lambda message: message.seq)
+
+
+def _oldest_ms(batch: Batch, intent: ExpireMessages, state: State) -> int:
+    expired_seq = state.conversation.expired_seq
+    if expired_seq == state.seq:
+        return 0
+    left = _above(batch, intent, expired_seq)
+    return left[0].created_ms if left and left[0].seq == expired_seq + 1 else state.conversation.oldest_ms
 
 
 def _before_ms(batch: Batch, intent: ExpireMessages, state: State) -> int:
@@ -63,13 +77,19 @@ def _before_ms(batch: Batch, intent: ExpireMessages, state: State) -> int:
     return intent.at_ms - min(days) * DAY_MS
 
 
-def _hide(batch: Batch, intent: ExpireMessages, operation_id: OperationId, hidden: StoredConversation) -> None:
+def _hide(batch: Batch, intent: ExpireMessages, operation_id: OperationId, up_to_seq: int) -> None:
     state = batch.plan.states[intent.conversation_id]
-    rev = batch.next_rev(state)
-    ops = remember(hidden.ops, Applied(operation_id, intent.intent_id, rev, intent.at_ms))
-    after = replace(hidden, version=hidden.version + 1, ops=ops)
-    batch.plan.change_conversation(state.conversation, after)
-    batch.plan.states[intent.conversation_id] = replace(state, rev=rev, conversation=after)
+    before, rev = state.conversation, batch.next_rev(state)
+    after = replace(
+        before,
+        expired_seq=max(before.expired_seq, up_to_seq),
+        version=before.version + 1,
+        ops=remember(before.ops, Applied(operation_id, intent.intent_id, rev, intent.at_ms)),
+    )
+    state = replace(state, rev=rev, conversation=after)
+    after = replace(after, oldest_ms=_oldest_ms(batch, intent, state))
+    batch.plan.change_conversation(before, after)
+    batch.plan.states[intent.conversation_id] = replace(state, conversation=after)
 
 
 def _wipe(batch: Batch, intent: ExpireMessages, message: StoredMessage) -> None:

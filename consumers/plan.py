@@ -141,6 +141,8 @@ class Plan:
     def add_message(self, message: StoredMessage) -> None:
         """Store a new message."""
         place = self._place(message.conversation_id)
+        if place.refused:
+            place.next_step()
         self._step(place).messages.append(message)
         place.sent.add(message.message_id)
 
@@ -181,7 +183,7 @@ class Plan:
         """Record a refusal; what would have made it none comes after it."""
         place = self._place(refusal.conversation_id)
         self._step(place).operations.append(refusal)
-        place.settled = True
+        place.settled = place.refused = True
 
     def _place(self, conversation_id: ConversationId) -> "_Place":
         return self._places.setdefault(conversation_id, _Place())
@@ -208,6 +210,8 @@ class _Place:
     """Messages that the step stores."""
     settled: bool = False
     """Whether the step has made or refused anything in the conversation: who comes and goes after that waits for the next one."""
+    refused: bool = False
+    """Whether the step has refused anything: a change of a message that is stored after it, perhaps."""
 
     def next_step(self) -> None:
-        self.step, self.sent, self.settled = self.step + 1, set(), False
+        self.step, self.sent, self.settled, self.refused = self.step + 1, set(), False, False

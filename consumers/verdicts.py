@@ -4,7 +4,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from backplane.store.conversations import as_conversation, as_member, as_own
+from backplane.store.conversations import as_conversation, as_member, as_own, hidden_seq
 from backplane.store.messages import StoredMessage, as_message
 from consumers.ledger import State
 from consumers.plan import (
@@ -187,13 +187,13 @@ def _welcomes(what: MembersChanged, intent: AddMembers, state: State, now_ms: in
     newcomers: dict[int, list[UserId]] = {}
     for member in what.members:
         if member.current:
-            newcomers.setdefault(member.from_seq, []).append(member.user_id)
+            newcomers.setdefault(hidden_seq(state.conversation, member), []).append(member.user_id)
     event_id = f"{event_id_of(intent.conversation_id, what.rev)}.welcome"
     events: list[Event] = []
-    for number, (from_seq, users) in enumerate(newcomers.items()):
+    for number, (hidden, users) in enumerate(newcomers.items()):
         own_id = f"{event_id}.{number}" if number else event_id
         header = _header("conversation.created", intent, rev=what.rev, to=tuple(users), event_id=own_id)
-        data = msgspec.structs.replace(_conversation(state), first_seq=from_seq + 1)
+        data = msgspec.structs.replace(_conversation(state), first_seq=hidden + 1)
         events.append(make_event(header, data, rfc3339(now_ms)))
     return events
 

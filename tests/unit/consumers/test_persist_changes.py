@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backplane.streams import Entry
@@ -406,6 +406,8 @@ def told(kinds: Sequence[tuple[Any, ...]]) -> list[Intent]:  # noqa: C901 - one 
     return story.intents
 
 
+@example([("edit", BEN, "p", BEN), ("send", BEN, "p", False)], 4, {3}, False)  # refused first, then there
+@example([("add", ANN, ANN, None), ("edit", BEN, "p", BEN), ("send", BEN, "p", False)], 4, {5}, False)
 @given(
     st.lists(moves, min_size=3, max_size=20), st.integers(1, 8), st.sets(st.integers(1, 80), max_size=5), st.booleans()
 )

@@ -219,6 +219,15 @@ class Inserts:
             if message.conversation_id == conversation_id and message.rev > after_rev
         ]
 
+    async def between(
+        self, conversation_id: ConversationId, after_seq: int, up_to_seq: int
+    ) -> dict[MessageId, StoredMessage]:
+        return {
+            key: message
+            for key, message in self.world.messages.items()
+            if message.conversation_id == conversation_id and after_seq < message.seq <= up_to_seq
+        }
+
     async def change(self, changes: Sequence[tuple[StoredMessage, StoredMessage]]) -> bool:
         messages = self.world.messages
         return self.process.swap((messages, after.message_id, before, after, "rev") for before, after in changes)
@@ -240,7 +249,11 @@ class Creates:
             # The counters are not this change's to set.
             now = stored[after.conversation_id]
             left = msgspec.structs.replace(
-                after, rev=now.rev, last_seq=now.last_seq, last_message_id=now.last_message_id
+                after,
+                rev=now.rev,
+                last_seq=now.last_seq,
+                last_message_id=now.last_message_id,
+                oldest_ms=now.oldest_ms,
             )
             swaps.append((stored, after.conversation_id, before, left, "version"))
         return self.process.swap(swaps)
@@ -273,7 +286,11 @@ class Creates:
             stored = self.world.conversations[raised.conversation_id]
             if stored.rev < raised.rev:
                 self.world.conversations[raised.conversation_id] = msgspec.structs.replace(
-                    stored, rev=raised.rev, last_seq=raised.last_seq, last_message_id=raised.last_message_id
+                    stored,
+                    rev=raised.rev,
+                    last_seq=raised.last_seq,
+                    last_message_id=raised.last_message_id,
+                    oldest_ms=raised.oldest_ms,
                 )
             self.world.wrote()
 
@@ -345,6 +362,7 @@ def check_promises(world: World, intents: Sequence[Intent]) -> None:
                 )
                 or found.ops
                 or found.reply_count
+                or found.wiped
             ), f"everybody heard of {found}"
     refused = {header.event_id for header in told if header.event == "message.rejected"}
     stored_by = {message.intent_id for message in world.messages.values()}
@@ -358,4 +376,4 @@ def check_promises(world: World, intents: Sequence[Intent]) -> None:
                 == (intent.conversation_id, intent.actor_id, intent.client_msg_id)
             ]
             assert len(mine) == 1, "stored exactly once"
-            assert mine[0].body_hash == body_hash(intent), "and it is what was sent"
+            assert mine[0].repeats(body_hash(intent)), "and it is what was sent, or nothing is left of it"
