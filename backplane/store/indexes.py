@@ -47,7 +47,6 @@ class Index(NamedTuple):
 
 _SPARSE: Final = (("sparse", True),)
 _IN_THREAD: Final = (("partialFilterExpression", {"thread_root_id": {"$exists": True}}),)
-_KEPT: Final = (("partialFilterExpression", {"retention_days": {"$exists": True}}),)
 _PINNED: Final = (("partialFilterExpression", {"pinned_ms": {"$exists": True}}),)
 
 INDEXES: Final = (
@@ -65,7 +64,7 @@ INDEXES: Final = (
     Index(MEMBERS, ("user_id", "listed"), "a person's conversations, newest first, a page at a time"),
     Index(MESSAGES, ("conversation_id", "pinned_ms"), "what is pinned", options=_PINNED),
     Index(CONVERSATIONS, ("oldest_ms",), "what is older than the deployment keeps messages"),
-    Index(CONVERSATIONS, ("retention_days", "oldest_ms"), "what is older than a conversation keeps", options=_KEPT),
+    Index(CONVERSATIONS, ("retention_days", "oldest_ms"), "what is older than a conversation keeps"),
     Index(BLOCKS, ("conversation_id",), "who blocks whom in a direct conversation"),
     Index(BLOCKS, ("blocker_id",), "whom a person blocks"),
     Index(MARKS, ("conversation_id", "user_id"), "a person's marks in the threads of a conversation"),
