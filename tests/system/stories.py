@@ -19,13 +19,16 @@ import msgspec
 
 from backplane.errors import Transient
 from backplane.logs import Logs
+from backplane.store.expiry import DAY_MS
 from backplane.store.users import StoredUser
 from backplane.streams import lags
 from gateway.tokens import Tokens
 from headrace_client import Client, Conversation, Link, Message, View
 from headrace_client.rest import load_state
 from headrace_client.view import Room
-from schemas.ids import SessionId, UserId
+from schemas.ids import SYSTEM, ClientOpId, ConversationId, IntentId, SessionId, UserId
+from schemas.intents import ExpireMessages, encode_intent
+from schemas.names import INTENT_FIELD
 from tests.system.stack import Stack, until
 
 AT_ONCE, STEPS = 25, 14
@@ -231,6 +234,24 @@ class Scene:
         )
         await self.ask(user, "PATCH", f"/api/conversations/{room}/mine", body)
 
+    async def grow_old(self) -> None:
+        """Two days go by in a conversation that keeps a day, for a part of what was said in it."""
+        room = self.rng.choice(self.rooms)
+        days = self.rng.choice([1, 1, None])
+        await self.ask(self.anybody(), "PATCH", f"/api/conversations/{room}", {"retention_days": days})
+        intent = ExpireMessages(
+            intent_id=IntentId(str(uuid.uuid4())),
+            conversation_id=ConversationId(room),
+            actor_id=SYSTEM,
+            client_op_id=ClientOpId(str(uuid.uuid4())),
+            at_ms=int(time.time() * 1000) + 2 * DAY_MS,
+            after_seq=0,
+            up_to_seq=self.rng.randrange(1, 6),
+        )
+        names = self.stack.settings.names
+        stream = names.intents(names.partition_of(intent.conversation_id))
+        await self.stack.redis.command("XADD", stream, "*", INTENT_FIELD, encode_intent(intent))
+
     async def block(self) -> None:
         users = list(self.tokens)
         await self.ask(users[0], self.rng.choice(["PUT", "DELETE"]), f"/api/users/{users[1]}/block")
@@ -268,6 +289,7 @@ MOVES: list[Move] = [
     *[Scene.change_the_group] * 5,
     *[Scene.change_what_is_mine] * 2,
     Scene.block,
+    Scene.grow_old,
     *[Scene.read] * 4,
     *[Scene.come_and_go] * 3,
     Scene.lose_a_socket,
@@ -287,7 +309,7 @@ def shape(view: View) -> dict[str, Any]:
 def _room(room: Room) -> dict[str, Any]:
     known = room.conversation
     return {
-        "settings": (known.kind, known.title, known.history),
+        "settings": (known.kind, known.title, known.history, known.retention_days, known.expired_seq),
         "own": (known.muted_until or None, known.archived or False, room.first_seq),
         "members": {
             user: (one.role, one.rev, one.joined_rev, one.delivered_seq, one.read_seq)
