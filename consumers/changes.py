@@ -174,7 +174,8 @@ def _reacted(
     users = reactions.get(change.emoji, ())
     if isinstance(change, RemoveReaction):
         check(state, member, "reaction.remove")
-        users = tuple(user for user in users if user != change.actor_id)
+        whose = change.user_id if change.actor_id == SYSTEM else change.actor_id
+        users = tuple(user for user in users if user != whose)
     elif change.actor_id not in users:
         check(state, member, "reaction.add")
         _room_for_reaction(change, reactions, rules)

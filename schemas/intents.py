@@ -81,10 +81,11 @@ class AddReaction(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="r
 
 
 class RemoveReaction(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="reaction.remove"):
-    """Take a reaction of one's own back."""
+    """Take a reaction of one's own back; the system takes anybody's: `user_id`."""
 
     message_id: MessageId
     emoji: str
+    user_id: UserId | None = None
 
 
 class PinMessage(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="message.pin"):

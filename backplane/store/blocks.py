@@ -6,7 +6,7 @@ import msgspec
 from pymongo import ASCENDING
 
 from backplane.store.documents import Database, find_in, from_document
-from backplane.store.failures import reading
+from backplane.store.failures import reading, writing
 from backplane.store.swaps import Swap, fields_of, swap
 from schemas.ids import ConversationId, UserId
 from schemas.names import BLOCKS
@@ -53,6 +53,11 @@ class Blocks:
                 .to_list()
             )
         return sorted(from_document(document, StoredBlock).blocked_id for document in documents)
+
+    async def delete_of(self, user_id: UserId) -> None:
+        """Forget whom a person blocks, who is there no more."""
+        with writing():
+            await self._blocks.delete_many({"blocker_id": user_id})
 
     async def change(self, changes: Sequence[tuple[StoredBlock | None, StoredBlock]]) -> bool:
         """Compare and set, from → to; False if somebody else was in between. Safe to repeat."""

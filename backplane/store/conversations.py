@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 from msgspec.structs import replace
-from pymongo import DESCENDING, UpdateOne
+from pymongo import ASCENDING, DESCENDING, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from backplane.errors import Transient
@@ -28,6 +28,8 @@ from schemas.roles import Role
 _SETTINGS: Final = ("title", "history", "retention_days", "expired_seq", "version", "ops")
 _MEMBERSHIP: Final = ("role", "rev", "spans", "from_seq", "muted_until_ms", "archived", "version", "ops")
 """What persist owns of a membership; marks are the receipts stage's, but for those that a member begins with."""
+_AFTER_ALL: Final = "~"
+"""Sorts behind every `listed`."""
 PAGE_LIMIT: Final = 25
 """Conversations of one page: each of its queries is one `$in` of at most 50 values, two keys a conversation."""
 
@@ -191,6 +193,19 @@ class Conversations:
         with reading():
             document = await self._members.find_one({"conversation_id": conversation_id, "user_id": user_id})
         return from_document(document, StoredMember) if document else None
+
+    async def memberships(self, user_id: UserId) -> list[StoredMember]:
+        """All of a person's memberships, those that have ended too."""
+        found: list[StoredMember] = []
+        listed = ""
+        while True:
+            page: Document = {"user_id": user_id, "listed": {"$gt": listed, "$lt": _AFTER_ALL}}
+            with reading():
+                documents = await self._members.find(page).sort("listed", ASCENDING).limit(500).to_list()
+            if not documents:
+                return found
+            found += [from_document(document, StoredMember) for document in documents]
+            listed = documents[-1]["listed"]
 
     async def create(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> StoredConversation:
         """Write the members, then the conversation: the document that carries the dedup key is last (hole B12). Safe to repeat.

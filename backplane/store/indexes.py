@@ -10,6 +10,7 @@ from pymongo import ASCENDING, IndexModel
 from backplane.store.documents import Database
 from backplane.store.failures import reading, writing
 from schemas.names import (
+    AUDIT,
     BLOCKS,
     BOT_TOKENS,
     CONVERSATIONS,
@@ -77,6 +78,7 @@ INDEXES: Final = (
     Index(USERS, ("owner_id",), "a person's bots", options=_SPARSE),
     Index(BOT_TOKENS, ("token_hash",), "the bot of a token"),
     Index(BOT_TOKENS, ("bot_id",), "a bot's tokens"),
+    Index(AUDIT, ("subject_id", "at_ms"), "what was done to a person"),
     Index(WEBHOOKS, ("owner_id",), "the webhooks of a person or bot"),
     Index(DELIVERIES, ("webhook_id", "partition", "at"), "what waits for a webhook, in order"),
     Index(DELIVERIES, ("partition", "webhook_id"), "the webhooks that something waits for"),

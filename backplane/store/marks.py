@@ -117,6 +117,11 @@ class Marks:
             documents = await self._marks.find(own).limit(THREADS).to_list()
         return [from_document(document, StoredMark) for document in documents]
 
+    async def delete_of(self, conversation_id: ConversationId, user_id: UserId) -> None:
+        """Forget a person's marks in the threads of a conversation."""
+        with writing():
+            await self._marks.delete_many({"conversation_id": conversation_id, "user_id": user_id})
+
     async def of_thread(self, conversation_id: ConversationId, thread_root_id: str) -> list[StoredMark]:
         """Everybody's marks in one thread."""
         with reading():

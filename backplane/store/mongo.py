@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from backplane.errors import Transient
 from backplane.settings import Settings
 from backplane.store import indexes
+from backplane.store.audit import Audit
 from backplane.store.blocks import Blocks
 from backplane.store.bots import BotTokens
 from backplane.store.conversations import Conversations
@@ -75,6 +76,7 @@ class Store:
         self.deliveries = Deliveries(database)
         self.marks = Marks(database)
         self.expiry = Expiry(database)
+        self.audit = Audit(database)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
+from pymongo import ASCENDING
 
 from backplane.errors import Transient
 from backplane.store.documents import Database, Document, from_document, to_document
@@ -86,6 +87,17 @@ class Sessions:
         with writing():
             await self._sessions.update_many(opened, {"$set": {"revoked_ms": now_ms}})
         return [SessionId(document["_id"]) for document in found]
+
+    async def of_user(self, user_id: UserId) -> list[StoredSession]:
+        """A person's sessions, ended ones too."""
+        with reading():
+            found = await self._sessions.find({"user_id": user_id}, _NOT_SPENT).sort("created_ms", ASCENDING).to_list()
+        return [from_document(document, StoredSession) for document in found]
+
+    async def delete_all(self, user_id: UserId) -> None:
+        """Forget all sessions of a person, and what device each was."""
+        with writing():
+            await self._sessions.delete_many({"user_id": user_id})
 
     async def get(self, session_id: SessionId) -> StoredSession | None:
         """One session."""

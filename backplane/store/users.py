@@ -29,6 +29,8 @@ class StoredUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     bot: bool = False
     owner_id: UserId | None = None
     """The person who made this bot."""
+    erased_ms: int | None = None
+    """Since when there is nothing left of the person but the id."""
 
 
 def as_user(stored: StoredUser) -> User:
@@ -63,8 +65,12 @@ class Users:
             found = await self._users.find({field: login.lower()}).sort("created_ms", ASCENDING).limit(1).to_list()
         return from_document(found[0], StoredUser) if found else None
 
+    async def present(self, ids: Sequence[UserId]) -> dict[UserId, StoredUser]:
+        """Those of the people who can be talked to: who exist, and were not erased."""
+        return {user_id: user for user_id, user in (await self.find(ids)).items() if user.erased_ms is None}
+
     async def find(self, ids: Sequence[UserId]) -> dict[UserId, StoredUser]:
-        """Those of the people that exist, in chunks of 50."""
+        """Those of the people that exist, in chunks of 50; of who was erased, the id."""
         return {user.user_id: user for user in await find_in(self._users, "_id", ids, StoredUser)}
 
     async def bots_of(self, owner_id: UserId) -> list[StoredUser]:
@@ -77,6 +83,13 @@ class Users:
         """Let nobody sign in as this user any more."""
         with writing():
             await self._users.update_one({"_id": user_id}, {"$set": {"disabled": True}})
+
+    async def erase(self, user_id: UserId, *, now_ms: int) -> None:
+        """Leave nothing of a person but the id, so that what is there of others still has somebody to point at. Safe to repeat."""
+        nobody = {"username": f"erased-{user_id}", "display_name": "Deleted account", "password_hash": ""}
+        change = {"$set": {**nobody, "disabled": True, "erased_ms": now_ms}, "$unset": {"email": ""}}
+        with writing():
+            await self._users.update_one({"_id": user_id}, change)
 
     async def update(
         self, user_id: UserId, *, display_name: str | None = None, password_hash: str | None = None
@@ -94,4 +107,4 @@ class Users:
         within = {"username": {"$gte": low, "$lt": low + _AFTER_ALL_TEXT}}
         with reading():
             found = await self._users.find(within).sort("username", ASCENDING).limit(limit).to_list()
-        return [from_document(document, StoredUser) for document in found]
+        return [from_document(document, StoredUser) for document in found if document.get("erased_ms") is None]

@@ -100,7 +100,7 @@ async def _intent(call: SignedCall[NewConversation]) -> CreateConversation:
         title = clean_name(asked.title) if asked.title is not None else None
     except ValueError as failure:
         raise Problem("bad_request", f"title: {failure}") from None
-    known = await call.api.store.users.find([me, *others])
+    known = await call.api.store.users.present([me, *others])
     if me not in known or known[me].disabled:
         raise Problem("account_disabled")
     if missing := [one for one in others if one not in known]:

@@ -71,7 +71,7 @@ class Blocks(msgspec.Struct, frozen=True):
 async def add_members(call: SignedCall[NewMembers]) -> Response:
     """Bring people into a group."""
     users = [UserId(one) for one in dict.fromkeys(call.asked.user_ids)]
-    known = await call.api.store.users.find(users)
+    known = await call.api.store.users.present(users)
     if missing := [user for user in users if user not in known]:
         raise Problem("unknown_user", f"There is no user {missing[0]}.")
     return await _change(call, AddMembers(**_common(call), user_ids=tuple(users)))
