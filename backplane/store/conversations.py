@@ -1,21 +1,16 @@
-"""Conversations and members: states for persist, recipients for fanout, lists for REST."""
+"""Conversations and members: states for persist, recipients for fanout."""
 
-import asyncio
-import base64
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
-from pymongo import ASCENDING, DESCENDING, UpdateOne
+from pymongo import ASCENDING, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from backplane.errors import Transient
 from backplane.store.documents import Database, Document, chunks, find_in, from_document, to_document
 from backplane.store.failures import reading, refused_indexes, writing
-from backplane.store.lookups import Lookups, Unread, count_mentions
-from backplane.store.messages import Messages, StoredMessage, as_message
 from backplane.store.operations import Applied
 from backplane.store.swaps import Swap, fields_of, swap
 from backplane.store.together import Together
@@ -30,8 +25,6 @@ _MEMBERSHIP: Final = ("role", "rev", "spans", "from_seq", "muted_until_ms", "arc
 """What persist owns of a membership; marks are the receipts stage's, but for those that a member begins with."""
 _AFTER_ALL: Final = "~"
 """Sorts behind every `listed`."""
-PAGE_LIMIT: Final = 25
-"""Conversations of one page: each of its queries is one `$in` of at most 50 values, two keys a conversation."""
 
 
 class StoredMember(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -155,25 +148,12 @@ def hidden_seq(stored: StoredConversation, member: StoredMember) -> int:
     return max(member.from_seq, stored.expired_seq)
 
 
-def unread_count(stored: StoredConversation, viewer: StoredMember, last: StoredMessage | None) -> int:
-    """Messages above what the viewer has read, in private too, from watermarks alone; none if the last one is the viewer's own.
-
-    Who answers has the conversation before them, though the mark is raised only by a receipt. Whoever adds a member later
-    begins their mark at the conversation's `last_seq`, so that what was said before they came is not unread.
-    """
-    if last is not None and last.sender_id == viewer.user_id:
-        return 0
-    return max(0, stored.last_seq - max(viewer.read_seq, viewer.private_read_seq, hidden_seq(stored, viewer)))
-
-
 class Conversations:
     """Operations on `conversations` and `members`. All raise `Transient`; writes `Unknown` when the outcome is open."""
 
     def __init__(self, database: Database) -> None:
         self._conversations = database[CONVERSATIONS]
         self._members = database[MEMBERS]
-        self._messages = Messages(database)
-        self._lookups = Lookups(database)
         self._raises: Together[Counters, None] = Together(self._raise_together)
 
     async def find(self, ids: Sequence[ConversationId]) -> dict[ConversationId, StoredConversation]:
@@ -263,69 +243,6 @@ class Conversations:
             await self._conversations.bulk_write(raises, ordered=False)
         return [None] * len(calls)
 
-    async def of_user(self, user_id: UserId, *, after: str | None, limit: int) -> tuple[list[Conversation], str | None]:
-        """A page of a person's conversations with `last_message`, counts, marks and members, and the next cursor.
-
-        Newest creation first, stable under new messages; at most five queries however many there are. `after` is an opaque cursor of
-        an earlier page; raises `ValueError` if it is not. A page has at most 25, and sometimes fewer than `limit` with more to come.
-        """
-        viewers, cursor = await self._page(user_id, after, limit)
-        return [seen for seen, _ in await self._seen_by(viewers)], cursor
-
-    async def state_of_user(
-        self, user_id: UserId, *, after: str | None, limit: int, newest: int
-    ) -> tuple[list[tuple[Conversation, list[StoredMessage]]], str | None]:
-        """The same page with the newest messages of each conversation, ascending; at most five queries as well."""
-        viewers, cursor = await self._page(user_id, after, limit)
-        return await self._seen_by(viewers, newest), cursor
-
-    async def _page(self, user_id: UserId, after: str | None, limit: int) -> tuple[list[StoredMember], str | None]:
-        limit = max(1, min(limit, PAGE_LIMIT))
-        mine: Document = {"user_id": user_id}
-        if after is not None:
-            mine["listed"] = {"$gt": "", "$lt": _parse_cursor(after)}
-        with reading():
-            page = await self._members.find(mine).sort("listed", DESCENDING).limit(limit + 1).to_list()
-        cursor = _cursor(page[limit - 1]["listed"]) if len(page) > limit else None
-        viewers = [from_document(document, StoredMember) for document in page[:limit]]
-        return [viewer for viewer in viewers if viewer.current], cursor
-
-    async def one_of_user(self, conversation_id: ConversationId, user_id: UserId) -> Conversation | None:
-        """One conversation as this member sees it, None if they are not in it now."""
-        viewer = await self.member(conversation_id, user_id)
-        if viewer is None or not viewer.current:
-            return None
-        return next((seen for seen, _ in await self._seen_by([viewer])), None)
-
-    async def _seen_by(
-        self, viewers: Sequence[StoredMember], newest: int = 0
-    ) -> list[tuple[Conversation, list[StoredMessage]]]:
-        """The conversations of these memberships, in their order; without those whose creation has not come to its end."""
-        ids = [viewer.conversation_id for viewer in viewers]
-        stored, members = await asyncio.gather(self.find(ids), self.members(ids))
-        unread = [_unread(found, viewer) for viewer in viewers if (found := stored.get(viewer.conversation_id))]
-        last_seqs = {one.conversation_id: one.last_seq for one in unread}
-        # The counters before the messages: what is numbered above them is still being written (hole C7).
-        shown = await self._lookups.newest(last_seqs, newest) if newest else {}
-        last = {message.message_id: message for messages in shown.values() for message in messages}
-        wanted = [one.last_message_id for one in stored.values() if one.last_message_id]
-        far = [one for one in unread if one.last_seq - one.read_seq > newest]
-        mentions = {one.conversation_id: count_mentions(one, shown.get(one.conversation_id, ())) for one in unread}
-        found, counted = await asyncio.gather(
-            self._messages.find([message_id for message_id in wanted if message_id not in last]),
-            self._lookups.mentions(far),
-        )
-        last |= found
-        mentions |= counted
-        return [
-            (
-                _as_seen(one, members[one.conversation_id], viewer, last, mentions[one.conversation_id]),
-                [message for message in shown.get(one.conversation_id, ()) if message.seq > hidden_seq(one, viewer)],
-            )
-            for viewer in viewers
-            if (one := stored.get(viewer.conversation_id))
-        ]
-
     async def _insert_members(self, conversation: StoredConversation, members: Sequence[StoredMember]) -> None:
         listed = _listed(conversation.conversation_id, conversation.created_ms)
         documents = [{"_id": _member_key(member), "listed": listed, **to_document(member)} for member in members]
@@ -335,32 +252,6 @@ class Conversations:
                     await self._members.insert_many(chunk, ordered=False)
                 except BulkWriteError as failure:
                     refused_indexes(failure)  # those are there already: this creation is being repeated
-
-
-def _as_seen(
-    stored: StoredConversation,
-    members: Sequence[StoredMember],
-    viewer: StoredMember,
-    messages: dict[MessageId, StoredMessage],
-    mentions: int,
-) -> Conversation:
-    last = messages.get(stored.last_message_id) if stored.last_message_id else None
-    if last is not None and last.seq <= hidden_seq(stored, viewer):
-        last = None
-    unread = unread_count(stored, viewer, last)
-    return replace(
-        as_own(as_conversation(stored, members), viewer),
-        last_message=as_message(last) if last else None,
-        unread_count=unread,
-        mention_count=min(mentions, unread),
-        read_seq=viewer.read_seq,
-        private_read_seq=viewer.private_read_seq,
-    )
-
-
-def _unread(stored: StoredConversation, viewer: StoredMember) -> Unread:
-    read_seq = max(viewer.read_seq, viewer.private_read_seq, hidden_seq(stored, viewer))
-    return Unread(stored.conversation_id, viewer.user_id, read_seq, stored.last_seq)
 
 
 def _raised(counters: Counters) -> Document:
@@ -377,20 +268,3 @@ def _member_key(member: StoredMember) -> str:
 def _listed(conversation_id: ConversationId, created_ms: int) -> str:
     """A member's `listed`: sorts a person's conversations by creation, so that a page is one range of one index."""
     return f"{created_ms:015d}:{conversation_id}"
-
-
-def _cursor(listed: str) -> str:
-    return base64.urlsafe_b64encode(listed.encode()).decode().rstrip("=")
-
-
-_LISTED: Final = re.compile(r"[0-9]{15}:[0-9a-f-]{36}")
-
-
-def _parse_cursor(text: str) -> str:
-    try:
-        listed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-    except ValueError:  # also of base64 and of UTF-8
-        listed = ""
-    if not _LISTED.fullmatch(listed):
-        raise ValueError("not a cursor of this list")
-    return listed

@@ -23,6 +23,7 @@ from backplane.store.deliveries import Deliveries
 from backplane.store.documents import Database, Document, from_document, to_document
 from backplane.store.expiry import Expiry
 from backplane.store.failures import reading, writing
+from backplane.store.lists import Lists
 from backplane.store.marks import Marks
 from backplane.store.messages import Messages
 from backplane.store.operations import Operations
@@ -68,6 +69,7 @@ class Store:
         self.users = Users(database)
         self.sessions = Sessions(database)
         self.conversations = Conversations(database)
+        self.lists = Lists(database)
         self.messages = Messages(database)
         self.operations = Operations(database)
         self.blocks = Blocks(database)

@@ -11,7 +11,7 @@ from backplane.store.documents import Database, find_in, from_document, to_docum
 from backplane.store.failures import reading, writing
 from schemas.entities import User
 from schemas.ids import UserId
-from schemas.names import USERS
+from schemas.names import BLOCKS, USERS
 
 _AFTER_ALL_TEXT: Final = "\U0010ffff"
 
@@ -72,6 +72,16 @@ class Users:
     async def find(self, ids: Sequence[UserId]) -> dict[UserId, StoredUser]:
         """Those of the people that exist, in chunks of 50; of who was erased, the id."""
         return {user.user_id: user for user in await find_in(self._users, "_id", ids, StoredUser)}
+
+    async def with_blocks(self, user_id: UserId) -> tuple[StoredUser, list[UserId]] | None:
+        """A person, and whom they block, in one query; None if there is nobody."""
+        blocks = {"from": BLOCKS, "localField": "_id", "foreignField": "blocker_id", "as": "blocks"}
+        with reading():
+            found = await (await self._users.aggregate([{"$match": {"_id": user_id}}, {"$lookup": blocks}])).to_list()
+        if not found:
+            return None
+        blocked = [UserId(block["blocked_id"]) for block in found[0]["blocks"] if block["blocked"]]
+        return from_document(found[0], StoredUser), sorted(blocked)
 
     async def bots_of(self, owner_id: UserId) -> list[StoredUser]:
         """A person's bots, oldest first, disabled ones too."""

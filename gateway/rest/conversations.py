@@ -49,7 +49,7 @@ class Conversations(msgspec.Struct, frozen=True):
 async def list_conversations(call: SignedCall[ListConversations]) -> Response:
     """One's conversations with last message, unread count and members' marks."""
     try:
-        items, cursor = await call.api.store.conversations.of_user(
+        items, cursor = await call.api.store.lists.of_user(
             call.identity.user_id, after=call.asked.cursor, limit=call.asked.limit
         )
     except ValueError:
@@ -60,7 +60,7 @@ async def list_conversations(call: SignedCall[ListConversations]) -> Response:
 async def get_conversation(call: SignedCall[Nothing]) -> Response:
     """One of one's conversations."""
     conversation_id = ConversationId(call.path_id("conversation_id"))
-    conversation = await call.api.store.conversations.one_of_user(conversation_id, call.identity.user_id)
+    conversation = await call.api.store.lists.one_of_user(conversation_id, call.identity.user_id)
     if conversation is None:
         raise Problem("not_found")
     return answer(msgspec.structs.replace(conversation, thread_marks=await thread_marks(call, conversation_id)))
@@ -70,7 +70,7 @@ async def create_conversation(call: SignedCall[NewConversation]) -> Response:
     """Open a direct or group conversation; the same request again returns the same one."""
     intent = await _intent(call)
     created = await submit(call.api, intent)
-    conversation = await call.api.store.conversations.one_of_user(intent.conversation_id, call.identity.user_id)
+    conversation = await call.api.store.lists.one_of_user(intent.conversation_id, call.identity.user_id)
     if conversation is None:
         return answer(Accepted(intent.conversation_id), 202)
     if created is not None:

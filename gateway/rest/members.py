@@ -158,7 +158,7 @@ async def _change(call: SignedCall[A], intent: Change) -> Response:
     room = ConversationId(intent.conversation_id)
     if done is None:
         return answer(Accepted(room), 202)
-    conversation = await call.api.store.conversations.one_of_user(room, call.identity.user_id)
+    conversation = await call.api.store.lists.one_of_user(room, call.identity.user_id)
     if conversation is None:  # put out meanwhile
         raise Problem("not_member")
     return answer(conversation)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from backplane.store.messages import as_message
 from gateway.problems import Problem
 from gateway.rest.operations import SignedCall, answer, signed_in
-from gateway.rest.users import Me, as_me, myself
+from gateway.rest.users import Me, as_me, enabled
 from schemas.entities import Conversation, Message
 from schemas.ids import Position, UserId
 
@@ -48,9 +48,10 @@ async def sync(call: SignedCall[Sync]) -> Response:
     position, after = _parse(call.asked.cursor)
     if position is None:
         position = (await call.api.logs.open(call.identity.user_id)).position
-    user = await myself(call)
+    user, blocked = await call.api.store.users.with_blocks(call.identity.user_id) or (None, [])
+    me = as_me(enabled(user))
     try:
-        items, cursor = await call.api.store.conversations.state_of_user(
+        items, cursor = await call.api.store.lists.state_of_user(
             call.identity.user_id, after=after, limit=call.asked.limit, newest=NEWEST_MESSAGES
         )
     except ValueError:
@@ -59,8 +60,7 @@ async def sync(call: SignedCall[Sync]) -> Response:
         SyncedConversation(**structs.asdict(conversation), messages=[as_message(one) for one in newest])
         for conversation, newest in items
     ]
-    blocked = await call.api.store.blocks.of_user(call.identity.user_id)
-    return answer(State(str(position), as_me(user), blocked, conversations, f"{position}:{cursor}" if cursor else None))
+    return answer(State(str(position), me, blocked, conversations, f"{position}:{cursor}" if cursor else None))
 
 
 def _parse(cursor: str | None) -> tuple[Position | None, str | None]:

@@ -76,7 +76,11 @@ async def get_user(call: SignedCall[Nothing]) -> Response:
 
 async def myself(call: SignedCall[A]) -> StoredUser:
     """The signed-in person's document; a token may outlive its account by minutes."""
-    user = (await call.api.store.users.find([call.identity.user_id])).get(call.identity.user_id)
+    return enabled((await call.api.store.users.find([call.identity.user_id])).get(call.identity.user_id))
+
+
+def enabled(user: StoredUser | None) -> StoredUser:
+    """Somebody who may use their account; raises `account_disabled`."""
     if user is None or user.disabled:
         raise Problem("account_disabled")
     return user

@@ -104,10 +104,10 @@ async def test_what_is_read_in_private_is_told_to_ones_own_devices_alone(deploym
     assert await heard(deployment, ANN, heads[ANN]) == []
     [own] = await heard(deployment, BEN, heads[BEN])
     assert (own["read_seq"], own["delivered_seq"], own["private_read_seq"]) == (0, 0, 4)
-    seen = await deployment.store.conversations.one_of_user(room, BEN)
+    seen = await deployment.store.lists.one_of_user(room, BEN)
     assert seen is not None
     assert (seen.unread_count, seen.read_seq, seen.private_read_seq) == (1, 0, 4)
-    others = await deployment.store.conversations.one_of_user(room, ANN)
+    others = await deployment.store.lists.one_of_user(room, ANN)
     assert others is not None
     assert {one.user_id: one.read_seq for one in others.members} == {ANN: 0, BEN: 0}
 

@@ -49,7 +49,7 @@ async def test_what_a_conversation_keeps_no_longer_is_gone_for_everybody(retaini
     assert stored.oldest_ms == messages[-1].created_ms
     told = [one["data"] for one in await retaining.log(BEN, head) if one["event"] == "conversation.updated"]
     assert [one["expired_seq"] for one in told] == [0, 200, 400, 450]
-    seen = await retaining.store.conversations.one_of_user(room, BEN)
+    seen = await retaining.store.lists.one_of_user(room, BEN)
     assert seen is not None
     assert (seen.first_seq, seen.unread_count, seen.retention_days) == (451, 1, 1)
     assert not any(one["event"].endswith("rejected") for one in await retaining.log(BEN, head))
@@ -67,6 +67,6 @@ async def test_the_deployment_s_own_days_and_nothing_left_to_do(retaining: Deplo
 
         await until(gone)
     assert await retaining.store.expiry.due(int(time.time() * 1000), 1, limit=10) == []
-    seen = await retaining.store.conversations.one_of_user(room, BEN)
+    seen = await retaining.store.lists.one_of_user(room, BEN)
     assert seen is not None
     assert (seen.last_message, seen.unread_count, seen.last_seq) == (None, 0, 1)

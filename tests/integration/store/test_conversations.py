@@ -2,10 +2,7 @@
 
 import anyio
 import pytest
-from pymongo import AsyncMongoClient
-from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from backplane.settings import Settings
 from backplane.store.conversations import Counters, StoredConversation, StoredMember
 from backplane.store.mongo import Store
 from tests.integration.store.shapes import a_conversation, a_member, a_message, new_id
@@ -51,7 +48,7 @@ async def test_a_creation_killed_before_its_last_write_is_whole_after_the_next_t
     await store.conversations.create(conversation, members[:1])  # as far as the members: one of three was written …
     await store.database["conversations"].delete_one({"_id": here})  # … and the conversation was not
     assert await store.conversations.find([here]) == {}
-    assert await store.conversations.of_user("ada", after=None, limit=10) == ([], None)
+    assert await store.lists.of_user("ada", after=None, limit=10) == ([], None)
     assert await store.conversations.create(conversation, members) == conversation
     assert len((await store.conversations.members([here]))[here]) == 3
 
@@ -105,7 +102,7 @@ async def walk(store: Store, person: str, limit: int) -> list[list[str]]:
     pages: list[list[str]] = []
     cursor: str | None = None
     while True:
-        page, cursor = await store.conversations.of_user(person, after=cursor, limit=limit)
+        page, cursor = await store.lists.of_user(person, after=cursor, limit=limit)
         pages.append([conversation.conversation_id for conversation in page])
         if cursor is None:
             return pages
@@ -123,12 +120,12 @@ async def test_a_list_is_newest_creation_first_and_cut_exactly_also_among_equal_
 
 async def test_a_list_stands_still_while_new_conversations_and_messages_come(store: Store) -> None:
     created = [await begin(store, "ada", created_ms=ms) for ms in range(1, 7)]
-    first, cursor = await store.conversations.of_user("ada", after=None, limit=3)
+    first, cursor = await store.lists.of_user("ada", after=None, limit=3)
     await begin(store, "ada", created_ms=100)
     await store.conversations.raise_counters(
         [Counters(conversation_id=created[0].conversation_id, rev=9, last_seq=8, last_message_id=None)]
     )
-    second, _ = await store.conversations.of_user("ada", after=cursor, limit=3)
+    second, _ = await store.lists.of_user("ada", after=cursor, limit=3)
     seen = [conversation.conversation_id for conversation in [*first, *second]]
     assert seen == [conversation.conversation_id for conversation in reversed(created)]
 
@@ -136,7 +133,7 @@ async def test_a_list_stands_still_while_new_conversations_and_messages_come(sto
 @pytest.mark.parametrize("cursor", ["", "x", "Zm9v", "AAAA====", "ÿ", "MDAwMDAwMDAwMDAwMDAxOg"])
 async def test_what_is_no_cursor_is_refused(store: Store, cursor: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
-        await store.conversations.of_user("ada", after=cursor, limit=3)
+        await store.lists.of_user("ada", after=cursor, limit=3)
 
 
 async def test_a_person_sees_the_last_message_and_what_is_unread(store: Store) -> None:
@@ -148,7 +145,7 @@ async def test_a_person_sees_the_last_message_and_what_is_unread(store: Store) -
     await store.conversations.raise_counters(
         [Counters(conversation_id=here, rev=4, last_seq=3, last_message_id=said[2].message_id)]
     )
-    for_bob = await store.conversations.one_of_user(here, "bob")
+    for_bob = await store.lists.one_of_user(here, "bob")
     assert for_bob is not None
     assert (for_bob.unread_count, for_bob.read_seq, for_bob.last_seq) == (2, 1, 3)
     assert for_bob.last_message is not None
@@ -157,12 +154,12 @@ async def test_a_person_sees_the_last_message_and_what_is_unread(store: Store) -
         ("ada", 0, 1),
         ("bob", 1, 1),
     ]
-    for_ada = await store.conversations.one_of_user(here, "ada")
+    for_ada = await store.lists.one_of_user(here, "ada")
     assert for_ada is not None
     assert for_ada.unread_count == 0, "who wrote the last message has nothing unread"
-    page, _ = await store.conversations.of_user("bob", after=None, limit=10)
+    page, _ = await store.lists.of_user("bob", after=None, limit=10)
     assert page == [for_bob]
-    assert await store.conversations.one_of_user(here, "eve") is None
+    assert await store.lists.one_of_user(here, "eve") is None
 
 
 async def test_who_left_keeps_the_span_and_sees_the_conversation_no_more(store: Store) -> None:
@@ -174,38 +171,11 @@ async def test_who_left_keeps_the_span_and_sees_the_conversation_no_more(store: 
     stored = await store.conversations.member(here, "bob")
     assert stored == gone
     assert [rev for rev in range(12) if stored.holds(rev)] == [2, 3, 4, 8]
-    assert await store.conversations.one_of_user(here, "bob") is None
-    assert await store.conversations.of_user("bob", after=None, limit=5) == ([], None)
-    for_ada = await store.conversations.one_of_user(here, "ada")
+    assert await store.lists.one_of_user(here, "bob") is None
+    assert await store.lists.of_user("bob", after=None, limit=5) == ([], None)
+    for_ada = await store.lists.one_of_user(here, "ada")
     assert for_ada is not None
     assert [member.user_id for member in for_ada.members] == ["ada"]
-
-
-class Finds(CommandListener):
-    """Counts the reads that the driver sends."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def started(self, event: CommandStartedEvent) -> None:
-        self.count += event.command_name in {"find", "aggregate", "getMore"}
-
-    def succeeded(self, event: object) -> None: ...
-
-    def failed(self, event: object) -> None: ...
-
-
-async def test_a_list_costs_four_queries_where_nothing_is_unread(store: Store, settings: Settings) -> None:
-    for ms in range(1, 41):
-        conversation = a_conversation(new_id(), created_ms=ms, last_message_id=new_id())
-        here = conversation.conversation_id
-        await store.conversations.create(conversation, [a_member(here, "ada"), a_member(here, "bob")])
-    finds = Finds()
-    client: AsyncMongoClient = AsyncMongoClient(settings.mongodb_url.get_secret_value(), event_listeners=[finds])
-    page, _ = await Store(client, client[settings.mongodb_database]).conversations.of_user("ada", after=None, limit=40)
-    await client.close()
-    assert len(page) == 25
-    assert finds.count == 4
 
 
 def test_a_member_without_spans_is_none() -> None:
