@@ -309,12 +309,13 @@ def change_conversation(change: UpdateConversation, state: State, member: Stored
     """The conversation with another title or other settings, but for `version` and `ops`.
 
     Raises:
-        Refused: `forbidden`.
+        Refused: `forbidden` or `blocked`.
     """
     conversation = state.conversation
     if change.title is not UNSET or change.history is not UNSET:
         check(state, member, "conversation.update")
     if change.retention_days is not UNSET:
+        check_not_blocked(state, change.actor_id)
         check(state, member, "conversation.retention")
     return replace(
         conversation,

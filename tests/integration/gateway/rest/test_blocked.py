@@ -67,6 +67,7 @@ COLUMN: dict[Permission, tuple[str, Does]] = {
     "reaction.remove": ("blocked", lambda direct: direct.on(direct.bobs, "DELETE", "/reactions/:ok:")),
     "message.pin": ("blocked", lambda direct: direct.on(direct.anns, "PUT", "/pin")),
     "conversation.update": ("forbidden", lambda direct: direct.on_the_room("PATCH", "", {"title": "psst"})),
+    "conversation.retention": ("blocked", lambda direct: direct.on_the_room("PATCH", "", {"retention_days": 1})),
     "member.add": (
         "forbidden", lambda direct: direct.on_the_room("POST", "/members", {"user_ids": [direct.bob.user_id]}),
     ),

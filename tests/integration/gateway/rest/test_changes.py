@@ -224,6 +224,8 @@ class Room:
                 return await me("PUT", f"{others}/pin")
             case "conversation.update":
                 return await me("PATCH", room, json={"title": f"of {who}"})
+            case "conversation.retention":
+                return await me("PATCH", room, json={"retention_days": 7})
             case "member.add":
                 return await me("POST", f"{room}/members", json={"user_ids": [self.people["newcomer"].user_id]})
             case "member.remove":
