@@ -48,6 +48,7 @@ class Index(NamedTuple):
 
 _SPARSE: Final = (("sparse", True),)
 _IN_THREAD: Final = (("partialFilterExpression", {"thread_root_id": {"$exists": True}}),)
+_ROOTS: Final = (("partialFilterExpression", {"last_reply_ms": {"$exists": True}}),)
 _PINNED: Final = (("partialFilterExpression", {"pinned_ms": {"$exists": True}}),)
 
 INDEXES: Final = (
@@ -66,6 +67,7 @@ INDEXES: Final = (
     Index(MESSAGES, ("conversation_id", "pinned_ms"), "what is pinned", options=_PINNED),
     Index(CONVERSATIONS, ("oldest_ms",), "what is older than the deployment keeps messages"),
     Index(CONVERSATIONS, ("retention_days", "oldest_ms"), "what is older than a conversation keeps"),
+    Index(MESSAGES, ("conversation_id", "last_reply_ms", "seq"), "threads, newest reply first", options=_ROOTS),
     Index(BLOCKS, ("conversation_id",), "who blocks whom in a direct conversation"),
     Index(BLOCKS, ("blocker_id",), "whom a person blocks"),
     Index(MARKS, ("conversation_id", "user_id"), "a person's marks in the threads of a conversation"),

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
+from pymongo import DESCENDING
 from pymongo.errors import BulkWriteError
 
 from backplane.errors import Permanent, Transient, Unknown
 from backplane.store.documents import Database, Document, chunks, find_in, find_range, from_document, to_document
-from backplane.store.failures import refused_indexes, writing
+from backplane.store.failures import reading, refused_indexes, writing
 from backplane.store.keys import found_by
 from backplane.store.operations import Applied
 from backplane.store.swaps import Swap, fields_of, swap
@@ -67,6 +68,13 @@ class Thread(NamedTuple):
 
     replies: int
     last_ms: int | None
+
+
+class ThreadPlace(NamedTuple):
+    """Where a list of threads goes on: after the root `seq`, whose newest reply was made at `last_ms`."""
+
+    last_ms: int
+    seq: int
 
 
 def as_message(stored: StoredMessage) -> Message:
@@ -224,6 +232,25 @@ class Messages:
             return await self._range(conversation_id, "seq", after_seq, min(after_seq + limit, last_seq))
         newest = last_seq if before_seq is None else min(before_seq - 1, last_seq)
         return await self._range(conversation_id, "seq", max(first_seq, newest - limit), newest)
+
+    async def threads(
+        self, conversation_id: ConversationId, after: ThreadPlace | None, limit: int
+    ) -> list[StoredMessage]:
+        """Roots of threads, the one with the newest reply first; of replies of the same millisecond, the newest root."""
+        room: Document = {"conversation_id": conversation_id}
+        found: list[Document] = []
+        if after is not None:
+            same = room | {"last_reply_ms": after.last_ms}
+            found = await find_range(
+                self._messages, same, "seq", low=0, high=after.seq - 1, limit=limit, descending=True
+            )
+        if len(found) < limit:
+            high = MAX_SAFE_INTEGER if after is None else after.last_ms - 1
+            older = room | {"last_reply_ms": {"$gt": 0, "$lte": high}}
+            with reading():
+                newest_first = [("last_reply_ms", DESCENDING), ("seq", DESCENDING)]
+                found += await self._messages.find(older).sort(newest_first).limit(limit - len(found)).to_list()
+        return [from_document(document, StoredMessage) for document in found]
 
     async def thread(
         self, root: StoredMessage, *, before_seq: int | None, after_seq: int | None, last_seq: int, limit: int

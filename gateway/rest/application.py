@@ -10,7 +10,20 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.problems import HANDLERS
-from gateway.rest import auth, bots, changes, conversations, events, members, messages, receipts, sync, users, webhooks
+from gateway.rest import (
+    auth,
+    bots,
+    changes,
+    conversations,
+    events,
+    members,
+    messages,
+    receipts,
+    sync,
+    threads,
+    users,
+    webhooks,
+)
 from gateway.rest.api import Api
 from gateway.rest.edge import BodyLimit, LastNet, SecurityHeaders
 from gateway.rest.openapi import describe
@@ -24,6 +37,7 @@ OPERATIONS = [
     *changes.OPERATIONS,
     *members.OPERATIONS,
     *receipts.OPERATIONS,
+    *threads.OPERATIONS,
     *sync.OPERATIONS,
     *events.OPERATIONS,
     *bots.OPERATIONS,

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from starlette.responses import Response
 
-from backplane.store.conversations import StoredMember
+from backplane.store.conversations import StoredMember, hidden_seq
 from backplane.store.marks import Levels, StoredMark
 from backplane.store.messages import StoredMessage
 from gateway.intake import Refused, receipt_mark
@@ -89,7 +89,9 @@ async def message_receipts(call: SignedCall[PageReceipts]) -> Response:
         for one in (await store.conversations.members([message.conversation_id]))[message.conversation_id]
         if one.current
     ]
-    if call.identity.user_id not in {one.user_id for one in members}:
+    reader = next((one for one in members if one.user_id == call.identity.user_id), None)
+    conversation = (await store.conversations.find([message.conversation_id])).get(message.conversation_id)
+    if conversation is None or reader is None or message.seq <= hidden_seq(conversation, reader):
         raise Problem("not_found")
     threads = (
         await store.marks.of_thread(message.conversation_id, message.thread_root_id) if message.thread_root_id else []

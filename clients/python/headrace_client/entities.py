@@ -114,6 +114,14 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...] = ()
 
 
+class Thread(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread: its root, with `reply_count`, how far we have read it, and how many replies of others are above that (at most 100)."""
+
+    root: Message
+    read_seq: int = 0
+    unread_count: int = 0
+
+
 class MemberChanged(msgspec.Struct, frozen=True, kw_only=True):
     """Who came, left or got another role, as they are (or were) now; `actor_id`: by whom."""
 

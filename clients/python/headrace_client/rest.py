@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from headrace_client import http
-from headrace_client.entities import Conversation, Message, Receipt, State, User
+from headrace_client.entities import Conversation, Message, Receipt, State, Thread, User
 from headrace_client.errors import ApiError, Unreachable
 
 T = TypeVar("T")
@@ -143,6 +143,14 @@ class Api:
         path = f"/api/conversations/{quote(conversation_id, safe='')}/messages"
         raw = await self._get(path, before_seq=before_seq, after_seq=after_seq, limit=limit)
         return tuple(sorted(msgspec.json.decode(raw, type=Page[Message]).items, key=lambda message: message.seq))
+
+    async def threads(
+        self, conversation_id: str, *, cursor: str | None = None, limit: int = 25
+    ) -> tuple[tuple[Thread, ...], str | None]:
+        """A page of a conversation's threads, the one with the newest reply first, and the next page's cursor."""
+        path = f"/api/conversations/{quote(conversation_id, safe='')}/threads"
+        page = msgspec.json.decode(await self._get(path, cursor=cursor, limit=limit), type=Page[Thread])
+        return page.items, page.next_cursor
 
     async def message(self, message_id: str) -> Message:
         """One message."""
