@@ -69,10 +69,15 @@ async def _thread(
     user_id: UserId,
 ) -> Thread:
     read_seq = max(mark.read_seq, mark.private_read_seq) if mark else 0
-    unread = await call.api.store.messages.thread(
-        root, before_seq=None, after_seq=read_seq, last_seq=conversation.last_seq, limit=2 * UNREAD_CAP
-    )
-    count = sum(reply.sender_id != user_id and not reply.gone for reply in unread)
+    count, after = 0, read_seq
+    while count < UNREAD_CAP:
+        replies = await call.api.store.messages.thread(
+            root, before_seq=None, after_seq=after, last_seq=conversation.last_seq, limit=UNREAD_CAP
+        )
+        count += sum(reply.sender_id != user_id and not reply.gone for reply in replies)
+        if len(replies) < UNREAD_CAP:
+            break
+        after = replies[-1].seq
     return Thread(root=as_message(root), read_seq=read_seq, unread_count=min(count, UNREAD_CAP))
 
 

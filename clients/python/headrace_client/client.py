@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from headrace_client.errors import ApiError, HeadraceError, Stopped, Unreachable
 from headrace_client.events import AnyEvent
 from headrace_client.http import Address
 from headrace_client.inbox import Delivery
+from headrace_client.interest import Status
 from headrace_client.marks import Key, Levels
 from headrace_client.outbox import Outgoing
 from headrace_client.progress import Progress
@@ -237,6 +238,51 @@ class Client:
         self._raise_if_stopped()
         levels = Levels(delivered_seq, 0, read_seq) if private else Levels(delivered_seq, read_seq)
         self._apply(self._core.mark(Key(conversation_id, thread_root_id), levels, self._loop.time()))
+
+    # Ephemeral: said on this connection and on every later one, and lost with the client
+
+    def watch(self, conversation_id: str) -> None:
+        """Hear who types in a conversation, for as long as it is on screen; at most 20 at once.
+
+        Raises:
+            ValueError: 20 are watched already.
+            Stopped: the client has ended.
+        """
+        self._raise_if_stopped()
+        self._core.interest.watch(conversation_id)
+        self._apply(self._core.interested(self._loop.time()))
+
+    def unwatch(self, conversation_id: str) -> None:
+        """Look away from a conversation."""
+        self._core.interest.unwatch(conversation_id)
+        self._apply(self._core.interested(self._loop.time()))
+
+    def typing(self, conversation_id: str, *, thread_root_id: str | None = None, stop: bool = False) -> None:
+        """Say that we type in a conversation that we watch, or have stopped. Call it for every key: it says so every 3 s at most."""
+        self._raise_if_stopped()
+        self._apply(self._core.type(conversation_id, thread_root_id, stop=stop, now=self._loop.time()))
+
+    def subscribe_presence(self, user_ids: Iterable[str]) -> None:
+        """Hear of these people's presence: how it is now, and every change; at most 500 people in all.
+
+        Raises:
+            ValueError: there would be more.
+            Stopped: the client has ended.
+        """
+        self._raise_if_stopped()
+        self._core.interest.subscribe(user_ids)
+        self._apply(self._core.interested(self._loop.time()))
+
+    def unsubscribe_presence(self, user_ids: Iterable[str]) -> None:
+        """Hear of these people's presence no more."""
+        self._core.interest.unsubscribe(user_ids)
+        self._apply(self._core.interested(self._loop.time()))
+
+    def set_presence(self, status: Status) -> None:
+        """Show this device as `online`, `away`, `busy` or `invisible`."""
+        self._raise_if_stopped()
+        self._core.interest.status = status
+        self._apply(self._core.interested(self._loop.time()))
 
     def pending(self) -> list[Sending]:
         """Messages that are not stored yet, those of an earlier run included once we are connected; oldest first."""

@@ -24,10 +24,11 @@ from headrace_client.effects import (
     Stop,
     Write,
 )  # fmt: skip
-from headrace_client.entities import Message, Receipt, Rejection, State, Unknown, newest_messages
+from headrace_client.entities import Message, Receipt, Rejection, State, newest_messages
 from headrace_client.errors import OutboxFull, Rejected, Stopped
 from headrace_client.events import Data, Ephemeral
 from headrace_client.inbox import REMEMBERED, Delivery, Heard, Inbox
+from headrace_client.interest import Interest
 from headrace_client.marks import Key, Levels, Marks, frames_of
 from headrace_client.outbox import Outbox, Outgoing
 from headrace_client.store import Saved
@@ -82,6 +83,7 @@ class Core:
         self.inbox = Inbox(inbox_limit)
         self.outbox = Outbox(random)
         self.marks = Marks()
+        self.interest = Interest()
         self.link = Link.DISCONNECTED
         self.user_id: str | None = None
         self.token_stale = False
@@ -168,6 +170,7 @@ class Core:
         self._mend_request = None
         self.outbox.disconnected()
         self.marks.disconnected()
+        self.interest.disconnected()
         return self._effects()
 
     def check_room(self, client_msg_id: str) -> None:
@@ -192,6 +195,19 @@ class Core:
         """We have received and read this far."""
         self.marks.raise_to(key, levels, now)
         self._pump(now)
+        return self._effects()
+
+    def interested(self, now: float) -> list[Effect]:
+        """What `interest` wants has changed."""
+        self._pump(now)
+        return self._effects()
+
+    def type(self, conversation_id: str, thread_root_id: str | None, *, stop: bool, now: float) -> list[Effect]:
+        """We type, or stop; said only while connected."""
+        if self.link is Link.CONNECTED:
+            frame = self.interest.type(conversation_id, thread_root_id, stop=stop, now=now)
+            if frame is not None:
+                self._write({**frame})
         return self._effects()
 
     def refreshed(self, token: str, now: float) -> list[Effect]:
@@ -247,7 +263,7 @@ class Core:
             return NEVER
         due = min(self._dead_at, self._mend_dead_at)
         return (
-            min(due, self._load_at, self.outbox.next_due(), self.marks.next_due())
+            min(due, self._load_at, self.outbox.next_due(), self.marks.next_due(), self.interest.next_due())
             if self.link is Link.CONNECTED
             else due
         )
@@ -265,7 +281,7 @@ class Core:
             case wire.Logged():
                 self._hear(frame, now)
             case wire.Fleeting():
-                self.inbox.add_ephemeral(Ephemeral(frame.event, Unknown(bytes(frame.data))))
+                self.inbox.add_ephemeral(Ephemeral(frame.event, wire.decode_ephemeral(frame.event, frame.data)))
             case wire.Ping():
                 self._ping(frame, now)
             case wire.TokenExpiring():
@@ -395,13 +411,17 @@ class Core:
         if frame.id is not None and frame.id == self._mend_request:
             self._mended(frame, now)
         elif frame.ok:
-            if outgoing := self.outbox.accept(frame.id, now):
+            if self.interest.answered(frame.id):
+                for state in wire.decode_states(frame.result):
+                    self.inbox.add_ephemeral(Ephemeral("presence", state))
+            elif outgoing := self.outbox.accept(frame.id, now):
                 self.counts.accepted += 1
                 self._out.append(Accepted(outgoing.client_msg_id))
         elif frame.error is not None:
             if frame.error.code == "token_expired":
                 self._out.append(Refresh())
             self.marks.refuse(frame.id, frame.error, now)
+            self.interest.refused(frame.id, frame.error, now)
             if refused := self.outbox.refuse(frame.id, frame.error, now):
                 self.counts.rejected += 1
                 rejected = Rejected(frame.error.code, frame.error.message)
@@ -432,6 +452,9 @@ class Core:
                 requests.append(self._next())
                 self._write(frame | {"id": requests[-1]})
             self.marks.written(key, tuple(requests))
+        for frame in self.interest.take_due(now):
+            self.interest.written(self._next(), frame)
+            self._write({**frame, "id": self._request})
         if self._mend_request is None and (after := self.inbox.gap_after):
             self._mend_request, self._mend_dead_at = self._next(), now + MEND_S
             self.counts.gaps += 1

@@ -138,6 +138,24 @@ class Blocking(msgspec.Struct, frozen=True, kw_only=True):
     blocked: bool
 
 
+class Typing(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody begins or ends typing; without another word it has ended after `expires_in_ms`."""
+
+    conversation_id: str
+    user_id: str
+    state: str
+    expires_in_ms: int = 0
+    thread_root_id: str | None = None
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """How somebody is seen: `online`, `away`, `busy` or `offline`, and when they were there last."""
+
+    user_id: str
+    status: str
+    last_active_at: str | None = None
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """A person."""
 

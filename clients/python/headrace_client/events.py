@@ -11,9 +11,11 @@ from headrace_client.entities import (
     Conversation,
     MemberChanged,
     Message,
+    Presence,
     Receipt,
     Rejection,
     State,
+    Typing,
     Unknown,
     Voided,
 )
@@ -44,10 +46,10 @@ class Resynced:
 
 @dataclass(frozen=True, slots=True)
 class Ephemeral:
-    """Typing, presence: true now, soon not."""
+    """Typing, presence: true now, soon not. `data` by its name, `Unknown` where the name is new."""
 
     name: str
-    data: Unknown
+    data: Typing | Presence | Unknown
 
 
 AnyEvent = Event | Resynced | Ephemeral

@@ -14,8 +14,10 @@ from headrace_client.entities import (
     ErrorBody,
     MemberChanged,
     Message,
+    Presence,
     Receipt,
     Rejection,
+    Typing,
     Unknown,
     Voided,
 )
@@ -128,6 +130,32 @@ def decode_frame(raw: bytes | str) -> ServerFrame | None:
         return _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeError):
         return None
+
+
+def decode_ephemeral(name: str, raw: bytes) -> Typing | Presence | Unknown:
+    """The data of an ephemeral event, by its name."""
+    try:
+        match name:
+            case "typing":
+                return msgspec.json.decode(raw, type=Typing)
+            case "presence":
+                return msgspec.json.decode(raw, type=Presence)
+            case _:
+                return Unknown(bytes(raw))
+    except (msgspec.DecodeError, UnicodeError):
+        return Unknown(bytes(raw))
+
+
+class _States(msgspec.Struct, frozen=True):
+    states: tuple[Presence, ...] = ()
+
+
+def decode_states(raw: bytes) -> tuple[Presence, ...]:
+    """The result of `presence.subscribe`; none if this version can not read it."""
+    try:
+        return msgspec.json.decode(raw, type=_States).states
+    except (msgspec.DecodeError, UnicodeError):
+        return ()
 
 
 class _PageEvent(msgspec.Struct, frozen=True):

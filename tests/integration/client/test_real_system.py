@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +16,22 @@ import psutil
 import pytest
 
 from cli.up import ports
-from headrace_client import AnyEvent, Api, ApiError, Client, Event, Message, Receipt, Rejected, Resynced, Unreachable
+from headrace_client import (
+    AnyEvent,
+    Api,
+    ApiError,
+    Client,
+    Ephemeral,
+    Event,
+    Link,
+    Message,
+    Presence,
+    Receipt,
+    Rejected,
+    Resynced,
+    Typing,
+    Unreachable,
+)
 from headrace_client.http import request
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
@@ -156,6 +171,56 @@ async def test_what_one_reads_the_other_is_told(system: System) -> None:
     assert await bob.read(chat.conversation_id, 3) == Receipt(
         conversation_id=chat.conversation_id, user_id=me, delivered_seq=5, read_seq=5
     )
+
+
+async def test_typing_and_presence_are_seen_also_after_a_reconnect(system: System) -> None:
+    """C19: what one looks at is said again on the next connection; nothing of it needs a log."""
+    alice, bob = await person(system.urls[0]), await person(system.urls[1])
+    me, other = (await alice.me()).user_id, (await bob.me()).user_id
+    chat = await alice.create("direct", [other])
+    async with Client(system.urls[0], token=alice.token) as typist, Client(system.urls[1], token=bob.token) as watcher:
+        watcher.watch(chat.conversation_id)
+        watcher.subscribe_presence([me])
+        typist.watch(chat.conversation_id)
+        typist.set_presence("busy")
+        seen = ephemera(watcher)
+        async with asyncio.timeout(PATIENCE_S):
+            await first(seen, lambda data: isinstance(data, Presence) and (data.user_id, data.status) == (me, "busy"))
+            await types_until(typist, chat.conversation_id, seen, me)
+            for client in (typist, watcher):
+                assert client._socket is not None
+                client._socket.transport.abort()
+                await client.wait_for(Link.DISCONNECTED)
+            await first(seen, lambda data: isinstance(data, Presence) and (data.user_id, data.status) == (me, "busy"))
+            await types_until(typist, chat.conversation_id, seen, me)
+
+
+async def types_until(typist: Client, room: str, seen: AsyncIterator[object], me: str) -> None:
+    """Type, as somebody does, until the other one has seen it."""
+
+    async def type_on() -> None:
+        while True:
+            typist.typing(room)
+            typist.typing(room, stop=True)
+            await asyncio.sleep(0.3)
+
+    typing = asyncio.create_task(type_on())
+    try:
+        await first(seen, lambda data: isinstance(data, Typing) and (data.user_id, data.state) == (me, "start"))
+    finally:
+        typing.cancel()
+
+
+async def ephemera(client: Client) -> AsyncIterator[object]:
+    async for event in client.events():
+        if isinstance(event, Ephemeral):
+            yield event.data
+
+
+async def first(seen: AsyncIterator[object], wanted: Callable[[object], bool]) -> None:
+    async for data in seen:
+        if wanted(data):
+            return
 
 
 async def test_stranger_is_rejected(system: System) -> None:
