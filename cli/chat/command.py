@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import click
 import msgspec
 
+from cli import output
 from cli.chat import lines
 from cli.chat.talk import Talk
 from cli.failures import Failure, Unreachable
@@ -17,6 +19,8 @@ from headrace_client import Api, ApiError, Client, HeadraceError, Stopped, Store
 from headrace_client import Unreachable as NoAnswer
 
 URL: Final = "http://127.0.0.1:8000"
+PATIENCE_S: Final = 10.0
+"""For a server that does not answer."""
 
 
 class _Person(msgspec.Struct, frozen=True):
@@ -101,10 +105,7 @@ def command(
 
 async def _chat(options: Options) -> None:
     api = Api(options.url)
-    try:
-        await api.login(options.username, options.password, device="headrace chat")
-    except ApiError as failure:
-        raise Stopped(f"{options.username} can not sign in at {options.url}: {failure.message}") from failure
+    await _sign_in(api, options)
     async with Client(options.url, token=api.token, store=options.store, client_name="headrace-chat") as client:
         talk = Talk(api, client)
         await talk.start(options.conversation)
@@ -114,6 +115,32 @@ async def _chat(options: Options) -> None:
             await screen.show(talk)
         else:
             await lines.show(talk, sys.stdin)
+
+
+async def _sign_in(api: Api, options: Options) -> None:
+    """Sign in; a server that is just being restarted is waited for.
+
+    Raises:
+        Stopped: it refuses.
+        NoAnswer: it does not answer within 10 s.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    waiting = False
+    while True:
+        try:
+            await api.login(options.username, options.password, device="headrace chat")
+        except ApiError as failure:
+            if not failure.temporary or time.monotonic() > deadline:
+                raise Stopped(f"{options.username} can not sign in at {options.url}: {failure.message}") from failure
+        except NoAnswer:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+        if not waiting:
+            output.say(f"{options.url} does not answer; trying for {PATIENCE_S:.0f} s …")
+            waiting = True
+        await asyncio.sleep(0.5)
 
 
 def _demo(folder: Path) -> Demo:

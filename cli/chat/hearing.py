@@ -10,12 +10,14 @@ from headrace_client import (
     AnyEvent,
     Blocking,
     Conversation,
+    Ephemeral,
     Event,
     MemberChanged,
     Message,
     Receipt,
     Rejection,
     Resynced,
+    Typing,
 )
 
 
@@ -31,6 +33,7 @@ async def _take(talk: Talk, event: AnyEvent) -> None:
     match event:
         case Resynced():
             talk.view.apply(event)
+            talk.look()
             await talk.learn_titles()
             await _catch_up(talk)
         case Event():
@@ -38,8 +41,12 @@ async def _take(talk: Talk, event: AnyEvent) -> None:
             for line in await _tell(talk, event):
                 talk.show(line)
             talk.view.apply(event)
-        case _:
-            pass
+            if isinstance(event.data, MemberChanged | Conversation):
+                talk.look()
+        case Ephemeral(data=data):
+            talk.around.hear(data)
+            if isinstance(data, Typing):
+                await talk.people.learn((data.user_id,))
 
 
 async def _catch_up(talk: Talk) -> None:
@@ -74,6 +81,7 @@ async def _tell(talk: Talk, event: Event) -> Sequence[Line]:
 
 async def _tell_message(talk: Talk, message: Message) -> Sequence[Line]:
     if message.conversation_id == talk.open_id:
+        talk.around.said(message.sender_id)
         if talk.shown.is_new(message):
             await talk.tell(message)
         talk.mine.printed(message)

@@ -67,14 +67,24 @@ async def users(talk: Talk, rest: str) -> None:
 
 
 async def who(talk: Talk, _rest: str) -> None:
-    """The members, their roles, and how far they have read."""
+    """The members, their roles, how far they have read, and how they are seen."""
     room = talk.room
     await talk.people.learn(room.members)
     by_rank = {role: rank for rank, role in enumerate(ROLES)}
     for each in sorted(
         room.members.values(), key=lambda each: (by_rank.get(each.role, len(ROLES)), talk.names.of(each.user_id))
     ):
-        talk.say(telling.member(each, talk.names, room.last_seq))
+        seen = talk.around.status.get(each.user_id)
+        talk.say(telling.member(each, talk.names, room.last_seq) + (f"  ({printable(seen)})" if seen else ""))
+
+
+async def status(talk: Talk, rest: str) -> None:
+    """Be seen otherwise."""
+    match rest:
+        case "online" | "away" | "busy" | "invisible":
+            talk.client.set_presence(rest)
+        case _:
+            raise ValueError("say how: /status online, away, busy or invisible")
 
 
 async def add(talk: Talk, rest: str) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 from prompt_toolkit import PromptSession
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.patch_stdout import patch_stdout
 
@@ -34,6 +35,7 @@ async def show(talk: Talk) -> None:
     """
     session: PromptSession[str] = PromptSession()
     talk.show, talk.changed = _show, session.app.invalidate
+    session.default_buffer.on_text_changed += partial(_typed, talk)
     with patch_stdout(raw=True):
         talk.say("/help shows what you can do.")
         await talk.history()
@@ -51,6 +53,10 @@ async def show(talk: Talk) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _typed(talk: Talk, buffer: Buffer) -> None:
+    talk.around.type(buffer.text)
 
 
 def _show(line: Line) -> None:
@@ -92,7 +98,10 @@ async def _redraw(talk: Talk, session: PromptSession[str]) -> None:
 
 def _toolbar(talk: Talk) -> StyleAndTextTuples:
     style, text = LINKS[talk.client.link]
-    drawn: StyleAndTextTuples = [(style, "● "), ("", " · ".join(filter(None, (text, talk.title, talk.progress))))]
+    drawn: StyleAndTextTuples = [
+        (style, "● "),
+        ("", " · ".join(filter(None, (text, talk.title, talk.progress, talk.typing)))),
+    ]
     for mine in talk.mine.all()[:PENDING_LINES]:
         drawn.append(("", f"\n{STATES.get(mine.sending.state, ' ')} {mine.sending.state}: {printable(mine.text[:60])}"))
     if len(talk.mine) > PENDING_LINES:

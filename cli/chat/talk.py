@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from cli.chat import telling
+from cli.chat.around import Around
 from cli.chat.names import People, mentioned
 from cli.chat.shown import Shown
 from cli.chat.telling import Line
@@ -35,6 +36,7 @@ class Talk:
         """Conversations by their number in the list."""
         self.open_id: str | None = None
         self.shown = Shown()
+        self.around = Around(client, self._redraw)
         self.printing = asyncio.Lock()
         """Held by whoever prints messages: history that is still being fetched and an event must not mix."""
         self._marked: dict[str, int] = {}
@@ -63,6 +65,11 @@ class Talk:
         return telling.progress(self.room, self.names) if self.open_id in self.view.rooms else ""
 
     @property
+    def typing(self) -> str:
+        """Who types."""
+        return telling.typing([user for user in self.around.typing if user != self.names.me], self.names)
+
+    @property
     def all_marked(self) -> bool:
         """Whether the server knows what we have read."""
         rooms = ((self.view.rooms.get(key), seq) for key, seq in self._marked.items())
@@ -82,6 +89,7 @@ class Talk:
         self.order = list(self.view.rooms)
         await self.learn_titles()
         self.open_id = self.find(wanted) if wanted else next(iter(self.order), None)
+        self.look()
 
     def find(self, wanted: str) -> str:
         """A conversation by its number in the list, its id, or its title.
@@ -105,7 +113,17 @@ class Talk:
         """Go to a conversation, and print its newest messages."""
         async with self.printing:
             self.open_id, self.shown = conversation_id, Shown()
+            self.look()
             await self._history()
+
+    def _redraw(self) -> None:
+        self.changed()
+
+    def look(self) -> None:
+        """Look after the people of the open conversation."""
+        room = self.view.rooms.get(self.open_id or "")
+        people = [user for user in room.members if user != self.names.me] if room else ()
+        self.around.look_at(self.open_id if room else None, people)
 
     async def history(self) -> None:
         """Print the newest messages of the open conversation."""

@@ -3,7 +3,7 @@
 Every word of somebody else's goes through `printable`: it must not steer the reader's terminal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -114,6 +114,13 @@ def progress(room: Room, names: Names) -> str:
     if delivered := [names.of(each.user_id) for each in others if own and each.delivered_seq >= own]:
         return f"#{own} ✓ delivered to {_few(delivered)}"
     return f"#{own} sent" if own else ""
+
+
+def typing(user_ids: Sequence[str], names: Names) -> str:
+    """`bob is typing …`."""
+    if not user_ids:
+        return ""
+    return f"{_few([names.of(user_id) for user_id in user_ids])} {'is' if len(user_ids) == 1 else 'are'} typing …"
 
 
 def title(conversation: Conversation, member_ids: Iterable[str], names: Names) -> str:

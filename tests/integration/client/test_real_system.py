@@ -444,10 +444,20 @@ async def test_chats_see_each_others_changes(system: System, demo: Path) -> None
         await both(f"#1 {alice}: deleted")
         hers.say("/who")
         await hers.until(f"admin    @{bob}  has read ", whole=False)  # how far: marks come when they come
+        his.say("/status busy")
+        asking = asyncio.create_task(ask_often(hers, "/who"))  # it comes when it comes
+        await hers.until(f"admin    @{bob}  has read everything  (busy)")
+        asking.cancel()
         his.say("/leave")
         await both(f"-- Ours: {bob} left --")
         assert await hers.end() == 0
         assert await his.end() == 1, "one of his changes was refused"
+
+
+async def ask_often(chat: "OpenChat", line: str) -> None:
+    while True:
+        chat.say(line)
+        await asyncio.sleep(0.3)
 
 
 async def test_a_chat_reaches_messages_that_it_does_not_show(demo: Path) -> None:
