@@ -63,9 +63,12 @@ class Process:
     """Of metrics."""
     output: Path
     running: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    began: int = field(default=0, init=False)
+    """How many lines it had written in earlier lives."""
 
     def start(self) -> None:
         assert self.running is None, f"{self.name} runs already"
+        self.began = len(self.lines()) if self.output.exists() else 0
         with self.output.open("ab") as output:
             self.running = subprocess.Popen(
                 [sys.executable, *self.arguments],
@@ -91,6 +94,11 @@ class Process:
     def lines(self) -> list[str]:
         """What it wrote so far."""
         return self.output.read_text(errors="replace").splitlines()
+
+    @property
+    def up(self) -> bool:
+        """Whether it has said that it is: from then on it leaves in order."""
+        return any("gateway is up" in line or "consumers are up" in line for line in self.lines()[self.began :])
 
     async def terminate(self) -> int:
         """SIGTERM; the exit code."""
