@@ -79,6 +79,7 @@ def judge(asked: Asked, known: Known) -> Verdict:
     moved = levels[:2] != known.levels[:2]
     moved_privately = levels.private_read_seq != known.levels.private_read_seq
     by = marked_by(asked.last)
-    told = moved or by == known.marked_by or (asked.again and not known.blocked)
+    # A reading in private stays private, whoever sends it again.
+    told = moved or by == known.marked_by or (asked.again and any(wanted[:2]))
     told_privately = moved_privately or by == known.privately_by or (asked.again and levels.private_read_seq > 0)
     return Verdict(levels, moved, moved_privately, told, told_privately)

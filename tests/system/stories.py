@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,8 @@ class Scene:
         for number in range(4):
             user = UserId(str(uuid.uuid4()))
             name = f"u{number}-{user}"
-            assert await self.stack.store.users.create(
-                StoredUser(user_id=user, username=name, display_name=name, password_hash="-", created_ms=1)
-            )
+            stored = StoredUser(user_id=user, username=name, display_name=name, password_hash="-", created_ms=1)
+            await until(partial(self.stack.store.users.create, stored), 30, "nobody can be made")
             self.tokens[user] = signer.issue(user, SessionId(str(uuid.uuid4())), now_ms=time.time_ns() // 1_000_000)
         one, two, three, _ = self.tokens
         for user in (one, one, two, three):

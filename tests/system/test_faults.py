@@ -82,9 +82,11 @@ async def test_a_consumer_that_wakes_up_after_its_lease_changes_nothing(tmp_path
                 await asyncio.sleep(0.5)
                 scene.fault(f"SIGSTOP {zombie.name} in the middle of a write")
                 stack.mongodb_server.send(signal.SIGSTOP)
-                await asyncio.sleep(0.5)  # its partitions begin writes that wait
+                before = (await stack.owners())["persist"]
+                own = {partition for partition, worker in before.items() if worker in workers_of(zombie)}
+                await until(partial(has_in_hand, stack, own), 10.0, f"{zombie.name} gets nothing to do")
                 zombie.send(signal.SIGSTOP)
-                before, in_hand = (await stack.owners())["persist"], await partitions_in_hand(stack)
+                in_hand = own & await partitions_in_hand(stack)
                 stack.mongodb_server.send(signal.SIGCONT)
                 written = len(zombie.lines())
                 await until(partial(only_one_worker, stack), 10 * LEASE_SECONDS, f"{heir.name} has not taken over")
@@ -106,6 +108,16 @@ async def evenly_shared(stack: Stack) -> bool:
 async def only_one_worker(stack: Stack) -> bool:
     owners = await stack.owners()
     return all(len(held) == PARTITIONS and len(set(held.values())) == 1 for held in owners.values())
+
+
+def workers_of(process: Process) -> set[str]:
+    """The ids of its workers of persist, as it names them."""
+    lines = [orjson.loads(line) for line in process.lines() if "took a partition" in line]
+    return {line["worker"] for line in lines if line["stage"] == "persist"}
+
+
+async def has_in_hand(stack: Stack, partitions: set[int]) -> bool:
+    return bool(partitions & await partitions_in_hand(stack))
 
 
 async def partitions_in_hand(stack: Stack) -> set[int]:

@@ -118,6 +118,7 @@ ADDRESSES: dict[str, tuple[str, Does]] = {
     "GET /api/conversations/{conversation_id}": (DONE, lambda direct: direct.on_the_room("GET")),
     "GET /api/conversations/{conversation_id}/messages": (DONE, lambda direct: direct.on_the_room("GET", "/messages")),
     "GET /api/conversations/{conversation_id}/pins": (DONE, lambda direct: direct.on_the_room("GET", "/pins")),
+    "GET /api/conversations/{conversation_id}/threads": (DONE, lambda direct: direct.on_the_room("GET", "/threads")),
     "GET /api/messages/{message_id}": (DONE, lambda direct: direct.on(direct.bobs, "GET")),
     "GET /api/messages/{message_id}/receipts": (DONE, lambda direct: direct.on(direct.anns, "GET", "/receipts")),
     "GET /api/sync": (DONE, lambda direct: direct.ann("GET", "/api/sync")),
