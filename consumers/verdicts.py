@@ -171,7 +171,9 @@ def _members_event(
     again_to: UserId | None,
 ) -> Event:
     to = () if again_to is None else (again_to,)
-    header = _header(name, intent, rev=what.rev, to=to, about=None if to else about)
+    # Of nobody in particular, or for one alone: the number may be that of something else.
+    own_id = f"{intent.intent_id}.{name}.{what.rev}" if to or not what.members else None
+    header = _header(name, intent, rev=what.rev, to=to, about=None if to else about, event_id=own_id)
     data = MemberChanged(
         conversation_id=intent.conversation_id,
         rev=what.rev,
@@ -202,8 +204,9 @@ def _conversation_updated(
     intent: Intent, state: State, now_ms: int, *, own: UserId | None, again_to: UserId | None
 ) -> Event:
     to = tuple(user for user in {own, again_to} if user is not None)
-    event_id = intent.intent_id if to else event_id_of(intent.conversation_id, state.rev)
-    header = _header("conversation.updated", intent, rev=state.rev, to=to, event_id=event_id)
+    # Shown as it is after the whole batch, whose last number is perhaps a message's: under that id a client would take the message
+    # for a repeat of this, and drop it.
+    header = _header("conversation.updated", intent, rev=state.rev, to=to, event_id=intent.intent_id)
     data = _conversation(state)
     if own is not None and own in state.members:
         data = as_own(data, state.members[own])
@@ -216,7 +219,8 @@ def _conversation_created(
     intent: Intent, state: State, now_ms: int, *, fresh: bool, again_to: UserId | None = None
 ) -> Event:
     to = () if again_to is None else (again_to,)
-    header = _header("conversation.created", intent, rev=1, to=to)
+    # Its number is that of its first members, too, and they may be told again.
+    header = _header("conversation.created", intent, rev=1, to=to, event_id=f"{intent.conversation_id}.created")
     data = _conversation(state) if not fresh else as_conversation(state.conversation, list(state.members.values()))
     if again_to is not None:
         data = msgspec.structs.replace(data, duplicate=True)

@@ -142,8 +142,20 @@ def check_told(world: World) -> None:
         assert member.rev == 1 or (room, user, member.rev) in seen, f"nobody told of {member}"
     revs = [member.rev for member in world.people.values() if member.rev > 1]
     assert not set(revs) & {found.rev for found in world.messages.values() if found.conversation_id == ROOM}
+    check_ids(world)
     refused = {header.event_id for header in told if header.event.endswith(".rejected")}
     assert not refused & {operation.intent_id for operation in world.operations.values() if not operation.code}
+
+
+def check_ids(world: World) -> None:
+    """An id is of one thing: a client drops what has an id that it knows, so of two things under one it would lose the second."""
+    things: dict[str, object] = {}
+    for event in world.events:
+        data = msgspec.json.decode(b"{" + event.body)["data"]
+        kind = event.header.event.partition(".")[0]
+        thing = (data.get("message_id") or data.get("client_op_id") or kind, event.header.conversation_id)
+        known = things.setdefault(event.header.event_id, thing)
+        assert known == thing, f"{event.header.event_id} is of {known} and of {thing}"
 
 
 async def undisturbed(intents: Sequence[Intent], batch: int = 100) -> World:
