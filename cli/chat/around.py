@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final
 
-from headrace_client import Client, Presence, Typing
+from headrace_client import Client, Presence, Stopped, Typing
 
 SEEN: Final = 200
 """So many members of the open conversation are looked after."""
@@ -70,7 +71,8 @@ class Around:
     def type(self, text: str) -> None:
         """What stands at the prompt: others are told that we type, not what."""
         if self._room is not None:
-            self._client.typing(self._room, stop=not text or text.startswith("/"))
+            with suppress(Stopped):  # whoever reads the events says so
+                self._client.typing(self._room, stop=not text or text.startswith("/"))
 
     def _ends(self, user_id: str) -> None:
         if timer := self._typing.pop(user_id, None):

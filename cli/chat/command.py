@@ -21,6 +21,7 @@ from headrace_client import Unreachable as NoAnswer
 URL: Final = "http://127.0.0.1:8000"
 PATIENCE_S: Final = 10.0
 """For a server that does not answer."""
+AGAIN_S: Final = 0.5
 
 
 class _Person(msgspec.Struct, frozen=True):
@@ -130,17 +131,19 @@ async def _sign_in(api: Api, options: Options) -> None:
         try:
             await api.login(options.username, options.password, device="headrace chat")
         except ApiError as failure:
-            if not failure.temporary or time.monotonic() > deadline:
+            pause_s, why = failure.retry_after_s or AGAIN_S, failure.message
+            if not failure.temporary or time.monotonic() + pause_s > deadline:
                 raise Stopped(f"{options.username} can not sign in at {options.url}: {failure.message}") from failure
-        except NoAnswer:
-            if time.monotonic() > deadline:
+        except NoAnswer as failure:
+            pause_s, why = AGAIN_S, str(failure)
+            if time.monotonic() + pause_s > deadline:
                 raise
         else:
             return
         if not waiting:
-            output.say(f"{options.url} does not answer; trying for {PATIENCE_S:.0f} s …")
+            output.say(f"{why} (trying for {PATIENCE_S:.0f} s)")
             waiting = True
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(pause_s)
 
 
 def _demo(folder: Path) -> Demo:

@@ -24,7 +24,7 @@ from headrace_client.effects import (
     Stop,
     Write,
 )  # fmt: skip
-from headrace_client.entities import Message, Receipt, Rejection, State, newest_messages
+from headrace_client.entities import Conversation, MemberChanged, Message, Receipt, Rejection, State, newest_messages
 from headrace_client.errors import OutboxFull, Rejected, Stopped
 from headrace_client.events import Data, Ephemeral
 from headrace_client.inbox import REMEMBERED, Delivery, Heard, Inbox
@@ -227,6 +227,7 @@ class Core:
             self._settle(self._mine(message), message, forget=True)
         for conversation in state.conversations:
             self.marks.loaded(conversation, self.user_id)
+            self.interest.came(conversation.conversation_id)
         for entry in self.inbox.replace(state, self._resync):
             self._hear(entry, now)
         self._pump(now)
@@ -353,6 +354,7 @@ class Core:
         data = wire.decode_data(entry.event, entry.data)
         if isinstance(data, Receipt) and data.user_id == self.user_id:
             self.marks.heard(data)
+        self._follow_memberships(entry.event, data)
         settles, result = self._outcome(entry, data)
         hide = isinstance(result, Rejected) and settles in self._stored
         heard = self.inbox.hear(entry, data, settles=settles, hide=hide)
@@ -365,6 +367,14 @@ class Core:
                 pass
         if result is not None and not hide:
             self._settle(settles, result, forget=heard is not Heard.TAKEN)
+
+    def _follow_memberships(self, event: str, data: Data) -> None:
+        """Whether we are in a conversation decides whether it can be watched."""
+        if isinstance(data, Conversation):
+            self.interest.came(data.conversation_id)
+        elif isinstance(data, MemberChanged) and any(one.user_id == self.user_id for one in data.members):
+            change = self.interest.left if event == "member.left" else self.interest.came
+            change(data.conversation_id)
 
     def _outcome(self, entry: wire.Logged, data: Data) -> tuple[str | None, Message | Rejected | None]:
         """Which of our messages or changes an event settles, and how."""

@@ -14,8 +14,9 @@ Status = Literal["online", "away", "busy", "invisible"]
 MAX_WATCHED: Final = 20
 MAX_PEOPLE: Final = 500
 IN_A_FRAME: Final = 200
-TYPING_S: Final = 3.0
-"""Between two times at which the same typing is said."""
+TYPING_S: Final = 3.2
+"""Between two times at which it is said that we type in a conversation, stopped meanwhile or not: the server passes one in 3 s."""
+TYPED_IN: Final = 64
 RETRY_S: Final = 1.0
 NEVER: Final = float("inf")
 
@@ -29,7 +30,9 @@ class Interest:
         self.watched: dict[str, None] = {}
         self.people: dict[str, None] = {}
         self.status: Status | None = None
-        self._typing: dict[tuple[str, str | None], float] = {}
+        self._typing: dict[str, tuple[float, bool]] = {}
+        """By conversation: when we said so last, and whether it goes on; the oldest first."""
+        self._away: set[str] = set()
         self._requests: dict[int, Frame] = {}
         self._again_at = 0.0
         self._forget()
@@ -43,6 +46,7 @@ class Interest:
     def unwatch(self, conversation_id: str) -> None:
         """Look away."""
         self.watched.pop(conversation_id, None)
+        self._away.discard(conversation_id)
 
     def subscribe(self, user_ids: Iterable[str]) -> None:
         """Want to see these people's presence; raises `ValueError` beyond 500 in all."""
@@ -58,18 +62,29 @@ class Interest:
 
     def type(self, conversation_id: str, thread_root_id: str | None, *, stop: bool, now: float) -> Frame | None:
         """The frame to write now; None where it would say nothing new. What is not said at once is not worth saying later."""
-        key = (conversation_id, thread_root_id)
-        last = self._typing.get(key)
-        if stop and last is None:
-            return None
-        if not stop and last is not None and now - last < TYPING_S:
-            return None
+        at, goes_on = self._typing.get(conversation_id, (-NEVER, False))
         if stop:
-            del self._typing[key]
+            if not goes_on:
+                return None
+            self._typing[conversation_id] = at, False
         else:
-            self._typing[key] = now
+            if now - at < TYPING_S:
+                return None
+            self._typing.pop(conversation_id, None)
+            if len(self._typing) >= TYPED_IN:
+                del self._typing[next(iter(self._typing))]
+            self._typing[conversation_id] = now, True
         state = "stop" if stop else "start"
         return {"type": "typing", "conversation_id": conversation_id, "state": state, "thread_root_id": thread_root_id}
+
+    def left(self, conversation_id: str) -> None:
+        """We are put out of a conversation: the server has ended the watching, and would refuse another."""
+        self._said_rooms.discard(conversation_id)
+        self._away.add(conversation_id)
+
+    def came(self, conversation_id: str) -> None:
+        """We are in a conversation, perhaps again."""
+        self._away.discard(conversation_id)
 
     def take_due(self, now: float) -> Iterator[Frame]:
         """What to say now; the caller says under which number with `written`."""
@@ -79,7 +94,7 @@ class Interest:
         for room in [one for one in self._said_rooms if one not in self.watched]:
             self._said_rooms.discard(room)
             yield {"type": "unwatch", "conversation_id": room}
-        for room in [one for one in self.watched if one not in self._said_rooms]:
+        for room in [one for one in self.watched if one not in self._said_rooms | self._away]:
             self._said_rooms.add(room)
             yield {"type": "watch", "conversation_id": room}
         yield from self._people_due()
@@ -116,6 +131,10 @@ class Interest:
                 self._said_rooms.discard(room)
                 if not error.temporary:
                     self.unwatch(room)
+            case {"type": "unwatch", "conversation_id": str(room)} if error.temporary:
+                self._said_rooms.add(room)
+            case {"type": "presence.unsubscribe", "user_ids": tuple(users)} if error.temporary:
+                self._said_people |= set(users)
             case {"type": "presence.subscribe", "user_ids": tuple(users)}:
                 self._said_people -= set(users)
                 if not error.temporary:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from gateway.socket.throttle import Throttle
 from headrace_client.entities import ErrorBody
-from headrace_client.interest import IN_A_FRAME, MAX_PEOPLE, MAX_WATCHED, Frame, Interest
+from headrace_client.interest import IN_A_FRAME, MAX_PEOPLE, MAX_WATCHED, TYPED_IN, Frame, Interest
+from schemas.ids import ConversationId
 
 LATER = ErrorBody("rate_limited", "later", temporary=True, retry_after_ms=500)
 NEVER = ErrorBody("not_member", "no", temporary=False)
@@ -81,6 +83,20 @@ def test_what_is_refused_for_now_is_said_again_and_what_is_refused_for_good_is_n
     assert said(interest) == [watch("b")]
 
 
+def test_looking_away_that_is_refused_for_now_is_said_again() -> None:
+    interest = Interest()
+    interest.watch("a")
+    interest.subscribe(["ann"])
+    said(interest)
+    interest.unwatch("a")
+    interest.unsubscribe(["ann"])
+    frames = said(interest)
+    for request in (1, 2):
+        interest.refused(request, LATER, 0.0)
+    assert said(interest, 1.0) == frames
+    assert len(frames) == 2
+
+
 def test_people_and_a_status_that_are_refused() -> None:
     interest = Interest()
     interest.subscribe(["ann"])
@@ -110,9 +126,37 @@ def test_typing_is_said_every_three_seconds_and_its_end_once() -> None:
         return frame and frame["state"]
 
     assert states(stop=True, now=0.0) is None
-    assert [states(stop=False, now=now) for now in (0.0, 1.0, 2.9, 3.0)] == ["start", None, None, "start"]
-    assert [states(stop=True, now=now) for now in (3.1, 3.2)] == ["stop", None]
-    assert states(stop=False, now=3.3) == "start"
-    assert interest.type("a", "root", stop=False, now=3.3) is not None, "a thread is typed in by itself"
+    assert [states(stop=False, now=now) for now in (0.0, 1.0, 3.0, 3.2)] == ["start", None, None, "start"]
+    assert [states(stop=True, now=now) for now in (3.3, 3.4)] == ["stop", None]
     interest.disconnected()
-    assert states(stop=True, now=3.4) is None
+    assert states(stop=True, now=3.5) is None
+
+
+def test_what_the_server_would_drop_is_not_taken_for_said() -> None:
+    """It passes one start of a conversation in three seconds, whatever stopped meanwhile and in whichever thread."""
+    interest, throttle = Interest(), Throttle()
+    passed: list[float] = []
+    for eighth in range(80):
+        now = eighth / 8
+        stop, thread = eighth % 7 == 6, "root" if eighth % 3 else None
+        if interest.type("a", thread, stop=stop, now=now) is not None:
+            assert throttle.allows(ConversationId("a"), "stop" if stop else "start", now + eighth % 2 / 16)
+            passed += [] if stop else [now]
+    assert passed == [0.0, 3.25, 6.5, 9.75]
+
+
+def test_who_types_everywhere_is_not_remembered_for_ever() -> None:
+    interest = Interest()
+    for number in range(1000):
+        interest.type(str(number), None, stop=False, now=number / 100)
+    assert len(interest._typing) == TYPED_IN
+
+
+def test_a_conversation_is_watched_again_by_whoever_was_put_out_and_has_come_back() -> None:
+    interest = Interest()
+    interest.watch("a")
+    said(interest)
+    interest.left("a")
+    assert said(interest) == []
+    interest.came("a")
+    assert said(interest) == [watch("a")]
