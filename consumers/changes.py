@@ -100,9 +100,10 @@ def change_message(
         raise Refused("not_found")
     if isinstance(change, DeleteMessage) and change.actor_id == SYSTEM:
         return message if message.wiped else wiped(message, change.at_ms)
-    if isinstance(change, DeleteMessage) and message.gone and message.seq > hidden_seq(state.conversation, member):
+    hidden = message.seq <= hidden_seq(state.conversation, member)
+    if isinstance(change, DeleteMessage) and message.gone and not hidden:
         return message
-    if message.gone or message.seq <= hidden_seq(state.conversation, member):
+    if message.gone or hidden:
         raise Refused("not_found")
     return _changed(change, state, member, message, rules)
 

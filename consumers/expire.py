@@ -13,7 +13,7 @@ from backplane.store.operations import Applied, remember
 from consumers.batch import Batch
 from consumers.changes import Refused, wiped
 from consumers.ledger import State
-from consumers.plan import ConversationChanged, Outcome
+from consumers.plan import ConversationChanged, Outcome, Repeated
 from schemas.ids import OperationId
 from schemas.intents import ExpireMessages
 
@@ -38,6 +38,8 @@ def expire(batch: Batch, intent: ExpireMessages, operation_id: OperationId) -> O
         if message.seq > intent.up_to_seq or message.created_ms > before_ms:
             break
         gone.append(message)
+    if not gone and _oldest_ms(batch, intent, state) == state.conversation.oldest_ms:
+        return Repeated(ConversationChanged())  # it was looked for while the last ones were going
     _hide(batch, intent, operation_id, gone[-1].seq if gone else 0)
     for message in gone:
         if not message.wiped:

@@ -22,6 +22,7 @@ from schemas.intents import ExpireMessages, encode_intent
 
 AT_ONCE = 100
 """Conversations that are asked for before it is looked again."""
+_SOON_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -35,21 +36,24 @@ class Finds(Protocol):
 
 
 async def keep_expired(tenure: Tenure, expiry: Finds, intents: Intents, settings: Settings) -> None:
-    """Look every `retention_seconds`, and at once again while there is more, until the tenure is over."""
+    """Look every `retention_seconds`, and soon again after something was asked for, until the tenure is over."""
     asked: set[Due] = set()
+    wait_seconds = settings.retention_seconds
     while True:
-        await tenure.pause(1.0 if asked else settings.retention_seconds)
+        await tenure.pause(wait_seconds)
         if not tenure.alive:
             return
         try:
             due = set(await expiry.due(int(time() * 1000), settings.retention_days, limit=AT_ONCE))
             # What was asked for and is still there has yet to come to its turn.
-            await asyncio.gather(*(_ask(intents, one, settings) for one in due - asked))
+            new = due - asked
+            await asyncio.gather(*(_ask(intents, one, settings) for one in new))
         except (Transient, Permanent) as failure:
             log.warning("retention: not this time", error=str(failure))
-            asked = set()
+            asked, wait_seconds = set[Due](), settings.retention_seconds
         else:
             asked = due
+            wait_seconds = min(settings.retention_seconds, _SOON_SECONDS if new else 2 * wait_seconds)
 
 
 async def _ask(intents: Intents, due: Due, settings: Settings) -> None:

@@ -43,7 +43,7 @@ class Audit:
             await self._entries.insert_one(to_document(entry))
 
     async def about(self, subject_id: UserId, *, limit: int = PAGE) -> list[AuditEntry]:
-        """What was done to a person, newest first."""
+        """What was done to a person, newest first, at most so much; 0: all."""
         which: Document = {"subject_id": subject_id}
         with reading():
             found = await self._entries.find(which).sort("at_ms", DESCENDING).limit(limit).to_list()

@@ -43,13 +43,13 @@ class Blocks:
             found[block.conversation_id].append(block)
         return found
 
-    async def of_user(self, user_id: UserId) -> list[UserId]:
-        """Whom a person blocks."""
+    async def of_user(self, user_id: UserId, *, limit: int = _LISTED) -> list[UserId]:
+        """Whom a person blocks, at most so many; 0: all."""
         with reading():
             documents = (
                 await self._blocks.find({"blocker_id": user_id, "blocked": True})
                 .sort("_id", ASCENDING)
-                .limit(_LISTED)
+                .limit(limit)
                 .to_list()
             )
         return sorted(from_document(document, StoredBlock).blocked_id for document in documents)

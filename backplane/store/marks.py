@@ -110,11 +110,13 @@ class Marks:
         found = await find_in(self._marks, "_id", ids, StoredMark)
         return {Key(mark.conversation_id, mark.user_id, mark.thread_root_id): mark for mark in found}
 
-    async def threads_of(self, conversation_id: ConversationId, user_id: UserId) -> list[StoredMark]:
-        """A person's marks in the threads of one conversation, at most 1 000."""
+    async def threads_of(
+        self, conversation_id: ConversationId, user_id: UserId, *, limit: int = THREADS
+    ) -> list[StoredMark]:
+        """A person's marks in the threads of one conversation, at most so many; 0: all."""
         with reading():
             own = {"conversation_id": conversation_id, "user_id": user_id}
-            documents = await self._marks.find(own).limit(THREADS).to_list()
+            documents = await self._marks.find(own).limit(limit).to_list()
         return [from_document(document, StoredMark) for document in documents]
 
     async def delete_of(self, conversation_id: ConversationId, user_id: UserId) -> None:

@@ -69,8 +69,11 @@ async def erase(user: str, *, execute: bool) -> output.Row:
 class Eraser:
     """The erasure of one person, step by step; each may be repeated."""
 
-    def __init__(self, settings: Settings, store: Store, redis: Redis, user_id: UserId) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, redis: Redis, user_id: UserId, *, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
         self._store, self._user_id, self._names = store, user_id, redis.names
+        self._wait_seconds = wait_seconds
         self._intents = Intents(redis, limit=2 * _AT_ONCE)
         self._logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
         self.erased = Erased()
@@ -128,11 +131,11 @@ class Eraser:
                 by_owner: dict[str, Any] = {**self._common(room, f"heir:{member.version}"), "actor_id": self._user_id}
                 await self._send([ChangeRole(**by_owner, user_id=heir, role="owner")])
             await self._send([RemoveMember(**self._common(room, f"member:{member.version}"), user_id=self._user_id)])
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + self._wait_seconds
         while await self._is_there(room):
             if time.monotonic() > deadline:
                 raise Failure(
-                    f"conversation {room} is not done after {WAIT_SECONDS:.0f} s: do the consumers run? Call this again"
+                    f"conversation {room} is not done after {self._wait_seconds:.0f} s: do the consumers run? Call this again"
                 )
             await asyncio.sleep(0.1)
 

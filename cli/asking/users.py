@@ -93,13 +93,13 @@ async def _export_account(store: Store, user: StoredUser, write: Write) -> None:
     write({"kind": "user", **_plain(user, "password_hash")})
     for session in await store.sessions.of_user(user.user_id):
         write({"kind": "session", **_plain(session, "token_hash", "previous_hash")})
-    for blocked in await store.blocks.of_user(user.user_id):
+    for blocked in await store.blocks.of_user(user.user_id, limit=0):
         write({"kind": "block", "user_id": blocked})
     for bot in await store.users.bots_of(user.user_id):
         write({"kind": "bot", **_plain(bot, "password_hash")})
     for webhook in await store.webhooks.of_owner(user.user_id):
         write({"kind": "webhook", **_plain(webhook, "secret")})
-    for entry in await store.audit.about(user.user_id):
+    for entry in await store.audit.about(user.user_id, limit=0):
         write({"kind": "audit", "event": entry.event, "at": rfc3339(entry.at_ms)})
 
 
@@ -107,7 +107,7 @@ async def _export_conversation(store: Store, member: StoredMember, write: Write)
     conversation = (await store.conversations.find([member.conversation_id])).get(member.conversation_id)
     title = conversation.title if conversation else None
     write({"kind": "membership", "title": title, **_plain(member, "ops", "version", "marked_by", "privately_by")})
-    for mark in await store.marks.threads_of(member.conversation_id, member.user_id):
+    for mark in await store.marks.threads_of(member.conversation_id, member.user_id, limit=0):
         write({"kind": "thread_mark", **_plain(mark, "marked_by", "privately_by")})
     async for page in pages(store, member.conversation_id):
         for message in page:

@@ -75,6 +75,8 @@ def command(
 ) -> None:
     """Chat in the terminal; /help lists what else can be done than talk: edit, react, reply, add people.
 
+    Under the prompt stands who types and how far your newest message has come; others see that you type, and how you are (/status).
+
     Without a terminal, every line of the input is sent or obeyed, and the end waits until all are stored.
 
     Examples:  headrace chat --as alice    echo hello | headrace chat --as bob --conversation Demo

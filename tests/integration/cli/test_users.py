@@ -9,11 +9,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from backplane.redis import Redis
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.store.webhooks import StoredWebhook
 from backplane.streams import Intents
+from cli.asking.erasing import Eraser
+from cli.failures import Failure
 from consumers.process import make_worker
 from schemas.ids import (
     ClientMsgId,
@@ -206,7 +210,28 @@ async def check_erased(people: People, store: Store) -> None:
         assert [(one.text, one.wiped) for one in messages] == [(None, True), ("b says", False)]
 
 
-def test_an_unknown_person_and_consumers_that_do_not_run(deployment: Deployment) -> None:
+def test_an_erasure_without_consumers_says_so_and_goes_on_when_it_is_called_again(deployment: Deployment) -> None:
+    people = People(deployment.names)
+
+    async def run() -> None:
+        async with serving(deployment.settings) as (store, intents):
+            await people.live(store, intents)
+        store, redis = await Store.open(deployment.settings), await Redis.open(deployment.settings)
+        eraser = Eraser(deployment.settings, store, redis, people.ann.user_id, wait_seconds=0.3)
+        await eraser.shut_out()
+        with pytest.raises(Failure, match="do the consumers run"):
+            await eraser.take_out(execute=True)
+        await redis.close()
+        await store.close()
+        async with serving(deployment.settings) as (store, _):
+            done = await headrace(deployment, "users", "erase", people.ann.user_id, "--yes")
+            assert done.returncode == 0, done.stderr
+            await check_erased(people, store)
+
+    asyncio.run(run())
+
+
+def test_an_unknown_person_is_told(deployment: Deployment) -> None:
     done = deployment.run("users", "show", "nobody-of-that-name")
     assert (done.returncode, done.stderr) == (1, "Error: there is no user nobody-of-that-name\n")
 

@@ -157,6 +157,18 @@ async def test_a_conversation_that_keeps_everything_by_now_keeps_it() -> None:
     assert world.conversations[ROOM].expired_seq == 0
 
 
+async def test_what_is_asked_for_while_it_is_going_is_told_once() -> None:
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
+    story.add(SendMessage, ANN, client_msg_id=ClientMsgId("a"), text="first")
+    story.add(UpdateConversation, ANN, retention_days=1)
+    story.intents += [expire(4, 0, 1, at_ms=9 * DAY_MS), expire(5, 1, 1, at_ms=9 * DAY_MS)]
+    for batch in (1, 100):
+        world = await undisturbed(story.intents, batch)
+        told = [one.header for one in world.events if one.header.event == "conversation.updated"]
+        assert [(one.event_id, one.to) for one in told] == [("i3", ()), ("i4", ()), ("i5", (SYSTEM,))]
+
+
 async def test_what_is_not_too_old_stays_whatever_the_intent_says() -> None:
     story = Story()
     story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
