@@ -244,11 +244,14 @@ def _joined(state: State, user: UserId, rev: int, from_seq: int) -> StoredMember
             read_seq=state.seq,
             delivered_seq=state.seq,
         )
+    # What they had set for themselves begins anew: the welcome, one for all who come, says nothing of it.
     return replace(
         before,
         role="member",
         rev=rev,
         spans=(*before.spans, (rev, None)),
+        muted_until_ms=None,
+        archived=False,
         from_seq=from_seq,
         read_seq=state.seq,
         delivered_seq=state.seq,

@@ -320,6 +320,20 @@ async def test_who_has_come_back_is_not_told_again_as_put_out_nor_who_has_left_a
     assert [(one["user_id"], one["role"]) for one in returned["data"]["members"]] == [(BEN, "admin")]
 
 
+async def test_who_comes_back_begins_anew_as_their_welcome_says() -> None:
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
+    story.add(ChangeMine, BEN, muted_until_ms=99, archived=True)
+    story.add(RemoveMember, ANN, user_id=BEN)
+    story.add(AddMembers, ANN, user_ids=(BEN,))
+    world = await undisturbed(story.intents, 1)
+    ben = world.people[ROOM, BEN]
+    assert (ben.current, ben.muted_until_ms, ben.archived) == (True, None, False)
+    welcome = msgspec.json.decode(b"{" + world.events[-1].body)
+    assert welcome["event"] == "conversation.created"
+    assert not {"muted_until", "archived"} & welcome["data"].keys()
+
+
 async def test_each_newcomer_is_welcomed_again_with_what_is_theirs_to_see() -> None:
     story = Story()
     story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
