@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -109,6 +110,14 @@ def command(
 async def _chat(options: Options) -> None:
     api = Api(options.url)
     await _sign_in(api, options)
+    try:
+        await _talk(api, options)
+    finally:
+        with suppress(ApiError, NoAnswer):  # or it stays in the list of sessions until it ends by itself
+            await api.logout()
+
+
+async def _talk(api: Api, options: Options) -> None:
     async with Client(options.url, token=api.token, store=options.store, client_name="headrace-chat") as client:
         talk = Talk(api, client)
         await talk.start(options.conversation)

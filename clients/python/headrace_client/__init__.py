@@ -7,9 +7,11 @@
 
 In reading order::
 
-    client ──frames──▶ core ──effects──▶ client      client is I/O alone, core decides and does none
+    client                                            what a program asks for
+    shell ──frames──▶ core ──effects──▶ shell         shell is I/O alone, core decides and does none
                         ├── outbox                    what waits to be stored
                         ├── marks                     how far we have read, until the server says as much
+                        ├── interest                  what we look at, said anew on every connection
                         └── inbox                     what arrives: order, gaps, repeats
 
     view                conversations as they are now, folded from all of it
