@@ -52,7 +52,8 @@ def apply(batch: Batch, intent: Change) -> Outcome:
             return Rejected("idempotency_conflict")
         return Repeated(_as_it_is(batch, intent))
     if recorded is not None:
-        return _as_it_is(batch, intent, again=True)
+        as_it_is = _as_it_is(batch, intent, again=True)
+        return Repeated(as_it_is) if _changed_nobody(batch, intent, operation_id) else as_it_is
     outcome = _apply(batch, intent, operation_id)
     operation = documents.operation(intent, operation_id)
     batch.operations[operation_id] = operation
@@ -86,6 +87,16 @@ def _as_it_is(batch: Batch, intent: Change, *, again: bool = False) -> Done:
             if again and isinstance(intent, DeleteMessage):
                 batch.touch_root(message, again=True)  # which comes after the record
             return MessageChanged(message, again=again)
+
+
+def _changed_nobody(batch: Batch, intent: Change, operation_id: OperationId) -> bool:
+    """Whether members were asked for who were there: whoever asked heard alone, and does so again; else all would be welcomed anew.
+
+    What an operator sends again may be older than members remember, so everybody hears of that.
+    """
+    if not isinstance(intent, AddMembers | RemoveMember | ChangeRole) or intent.intent_id in batch.again:
+        return False
+    return not _members_with(batch.plan.states[intent.conversation_id], operation_id)
 
 
 def _apply(batch: Batch, intent: Change, operation_id: OperationId) -> Outcome:

@@ -38,22 +38,23 @@ def expire(batch: Batch, intent: ExpireMessages, operation_id: OperationId) -> O
         if message.seq > intent.up_to_seq or message.created_ms > before_ms:
             break
         gone.append(message)
-    if not gone and _oldest_ms(batch, intent, state) == state.conversation.oldest_ms:
-        return Repeated(ConversationChanged())  # it was looked for while the last ones were going
-    _hide(batch, intent, operation_id, gone[-1].seq if gone else 0)
-    for message in gone:
-        if not message.wiped:
-            _wipe(batch, intent, message)
+    up_to_seq = gone[-1].seq if gone else 0
+    left = [message for message in gone if not message.wiped]
+    if not left and up_to_seq <= state.conversation.expired_seq and _is_oldest(batch, intent, state):
+        return Repeated(ConversationChanged())  # it was looked for while they were going
+    _hide(batch, intent, operation_id, up_to_seq)
+    for message in left:
+        _wipe(batch, intent, message)
     return ConversationChanged()
 
 
 def expired_before(batch: Batch, intent: ExpireMessages) -> None:
     """All of it was done before; but the counters may not have been raised since, and hold an older time."""
     state = batch.plan.states.get(intent.conversation_id)
-    if state is not None and (oldest_ms := _oldest_ms(batch, intent, state)) != state.conversation.oldest_ms:
+    if state is not None and not _is_oldest(batch, intent, state):
         batch.next_rev(state)
         state = batch.plan.states[intent.conversation_id]
-        conversation = replace(state.conversation, oldest_ms=oldest_ms)
+        conversation = replace(state.conversation, oldest_ms=_oldest_ms(batch, intent, state))
         batch.plan.states[intent.conversation_id] = replace(state, conversation=conversation)
 
 
@@ -62,6 +63,11 @@ def _above(batch: Batch, intent: ExpireMessages, seq: int) -> list[StoredMessage
     room = intent.conversation_id
     found = [message for message in batch.messages.values() if message.conversation_id == room and message.seq > seq]
     return sorted(found, key=lambda message: message.seq)
+
+
+def _is_oldest(batch: Batch, intent: ExpireMessages, state: State) -> bool:
+    """Whether the conversation says of its oldest message what is so."""
+    return _oldest_ms(batch, intent, state) == state.conversation.oldest_ms
 
 
 def _oldest_ms(batch: Batch, intent: ExpireMessages, state: State) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from backplane.store.expiry import DAY_MS
 from backplane.store.messages import StoredMessage
-from schemas.ids import SYSTEM, ClientMsgId, IntentId, UserId
+from schemas.ids import SYSTEM, ClientMsgId, ClientOpId, IntentId, UserId
 from schemas.intents import (
     AddMembers,
     AddReaction,
@@ -162,11 +162,17 @@ async def test_what_is_asked_for_while_it_is_going_is_told_once() -> None:
     story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
     story.add(SendMessage, ANN, client_msg_id=ClientMsgId("a"), text="first")
     story.add(UpdateConversation, ANN, retention_days=1)
-    story.intents += [expire(4, 0, 1, at_ms=9 * DAY_MS), expire(5, 1, 1, at_ms=9 * DAY_MS)]
+    more = [expire(4, 0, 1, at_ms=9 * DAY_MS), expire(5, 1, 1, at_ms=9 * DAY_MS), expire(6, 0, 1, at_ms=9 * DAY_MS)]
+    story.intents += [*more[:2], msgspec.structs.replace(more[2], client_op_id=ClientOpId("another"))]
     for batch in (1, 100):
         world = await undisturbed(story.intents, batch)
         told = [one.header for one in world.events if one.header.event == "conversation.updated"]
-        assert [(one.event_id, one.to) for one in told] == [("i3", ()), ("i4", ()), ("i5", (SYSTEM,))]
+        assert [(one.event_id, one.to) for one in told] == [
+            ("i3", ()),
+            ("i4", ()),
+            ("i5", (SYSTEM,)),
+            ("i6", (SYSTEM,)),
+        ]
 
 
 async def test_what_is_not_too_old_stays_whatever_the_intent_says() -> None:
