@@ -1,4 +1,4 @@
-"""Which conversations hold messages that are older than they are kept: two ranges of an index, however many conversations there are."""
+"""Which conversations hold messages that are older than they are kept: a range of an index for each number of days that is set."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -37,16 +37,14 @@ class Expiry:
 
     async def due(self, now_ms: int, keep_days: int, *, limit: int) -> list[Due]:
         """At most `limit` conversations with something too old by their own setting, or by `keep_days` of the deployment (0: none)."""
-        found: dict[str, tuple[Document, int]] = {}
-        for days in await self._settings():
-            before_ms = now_ms - (min(days, keep_days) if keep_days else days) * DAY_MS
-            for one in await self._older({"retention_days": days}, before_ms, limit):
-                found[one["_id"]] = one, before_ms
-        if keep_days:
-            before_ms = now_ms - keep_days * DAY_MS
-            for one in await self._older({}, before_ms, limit):
-                found.setdefault(one["_id"], (one, before_ms))
-        return [await self._due(one, before_ms) for one, before_ms in list(found.values())[:limit]]
+        found: list[tuple[Document, int]] = []
+        for days in (None, *await self._settings()):  # None is in the index, too: those that have set nothing
+            if kept := min((one for one in (days, keep_days) if one), default=0):
+                before_ms = now_ms - kept * DAY_MS
+                found += [(one, before_ms) for one in await self._older(days, before_ms, limit - len(found))]
+            if len(found) >= limit:
+                break
+        return [await self._due(one, before_ms) for one, before_ms in found]
 
     async def begin(self) -> None:
         """Have conversations from before there was retention looked at once, when something is to go."""
@@ -66,7 +64,8 @@ class Expiry:
                 return days
             days.append(documents[0]["retention_days"])
 
-    async def _older(self, equal: Document, before_ms: int, limit: int) -> list[Document]:
+    async def _older(self, days: int | None, before_ms: int, limit: int) -> list[Document]:
+        equal: Document = {"retention_days": days}
         return await find_range(self._conversations, equal, "oldest_ms", low=0, high=before_ms, limit=limit)
 
     async def _due(self, conversation: Document, before_ms: int) -> Due:

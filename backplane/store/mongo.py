@@ -125,7 +125,7 @@ class Store:
         """
         done = await self._be_born(names)
         absent = await indexes.missing(self._database)
-        if any(index.fields == ("oldest_ms",) for index in absent):
+        if any(index.fields == ("retention_days", "oldest_ms") for index in absent):
             await self.expiry.begin()
         return done + await indexes.create(self._database, absent)
 
