@@ -200,7 +200,9 @@ async def test_a5_a_restarted_server_gets_a_new_era_in_every_shard_and_keeps_it_
 async def test_a5_a_lossless_restart_keeps_the_eras_but_a_flush_does_not(own: Server) -> None:
     """A5"""
     redis = await Redis.open(settings_for(own, redis_lossless_restart=True))
-    await redis.command("CONFIG", "SET", "appendfsync", "always")  # what makes it lossless: else a slow disk postpones writes
+    await redis.command(
+        "CONFIG", "SET", "appendfsync", "always"
+    )  # what makes it lossless: else a slow disk postpones writes
     first = await eras(redis)
     own.restart()
     await when_back(redis)
