@@ -6,13 +6,15 @@ Any variable can also be given as `HEADRACE_<NAME>_FILE`, a file that holds the 
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from schemas.limits import Policy, PolicyName, read_policies
 from schemas.names import Names
 
 PREFIX = "HEADRACE_"
@@ -70,6 +72,31 @@ class Settings(BaseSettings):
         (),
         description="Web origins that may use the server, separated by commas; its own origin always may.",
         examples=["https://chat.example"],
+    )
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="What `Host` may say, separated by commas; `*.` in front means every subdomain. Empty: anything.",
+        examples=["chat.example,*.chat.example"],
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("127.0.0.1", "::1"),
+        description="Addresses and networks whose `X-Forwarded-For` and `-Proto` count, separated by commas; `*`: anybody's.",
+        examples=["10.0.0.0/8"],
+    )
+    rate_limits: str = Field(
+        "",
+        description="Changes to the table of rate limits (docs/limits.md): `name=how many/seconds` or `name=off`, separated by commas; `off`: none.",
+        examples=["send=500/20,register=off"],
+    )
+    connections_per_user: int = Field(100, description="Sockets of one person on one gateway.", ge=1)
+    connections_per_address: int = Field(
+        2000, description="Sockets from one address (of IPv6: from one /64) on one gateway.", ge=1
+    )
+    accepts_per_second: int = Field(
+        200,
+        description="Sockets that a gateway takes in a second, and twice as many at once; others come again later.",
+        ge=1,
     )
 
     signing_key: SecretStr | None = Field(
@@ -201,15 +228,33 @@ class Settings(BaseSettings):
         """Whether weak settings are tolerated."""
         return self.environment == "development"
 
-    @model_validator(mode="before")
+    @property
+    def policies(self) -> Mapping[PolicyName, Policy]:
+        """The rate limits of this deployment; one that is off is not there."""
+        return read_policies(self.rate_limits)
+
+    @field_validator("allowed_origins", "allowed_hosts", "trusted_proxies", mode="before")
     @classmethod
-    def _split_origins(cls, values: dict[str, Any]) -> dict[str, Any]:
-        origins = values.get("allowed_origins")
-        if isinstance(origins, str):
-            values["allowed_origins"] = tuple(
-                origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()
-            )
-        return values
+    def _split(cls, value: Any) -> Any:
+        return (
+            tuple(filter(None, (one.strip().rstrip("/") for one in value.split(","))))
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if one != "*":
+                ip_network(one, strict=False)
+        return value
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _are_policies(cls, value: str) -> str:
+        read_policies(value)
+        return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -35,6 +35,7 @@ receipts = Counter(
     "Merged marks of a person in a conversation or thread, by what came of them.",
     ["outcome"],
 )
+rate_limited = Counter("headrace_rate_limited_total", "Requests refused by a rate limit, by the limit.", ["policy"])
 expired = Counter("headrace_expired_messages_total", "Messages whose taking out for their age was asked for.")
 fenced = Counter("headrace_fenced_writes_total", "Calls refused because somebody else owns the partition.", ["stage"])
 dead_letters = Counter("headrace_dead_letters_total", "Entries moved to the dead stream.", ["stage"])

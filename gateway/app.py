@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -17,10 +17,12 @@ from backplane import grants
 from backplane.doorbells import Doorbells
 from backplane.errors import Transient
 from backplane.layout import check_layout
+from backplane.limits import Buckets
 from backplane.logs import Logs
 from backplane.presence import Presences
 from backplane.publisher import Publisher
 from backplane.redis import Redis
+from backplane.revocations import Revocations
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.streams import Intents
@@ -28,6 +30,7 @@ from gateway.answers import Answers
 from gateway.grants import Grants
 from gateway.health import Health, internal_routes, public_routes
 from gateway.intake import Intake
+from gateway.limiter import Limiter
 from gateway.listeners import Listeners
 from gateway.load import Load
 from gateway.passwords import Passwords
@@ -77,7 +80,9 @@ async def serve(settings: Settings) -> None:
             else []
         )
         gateway = await stack.enter_async_context(open_gateway(settings))
-        servers = [(_server(gateway.public), listener), *((_server(gateway.internal), one) for one in internal)]
+        proxies = settings.trusted_proxies
+        servers = [(_server(gateway.public, proxies), listener)]
+        servers += [(_server(gateway.internal, proxies), one) for one in internal]
 
         # Loop: until a signal, or until one of these fails: none of them ends by itself.
         serving = [asyncio.create_task(server.serve([one]), name="http") for server, one in servers]
@@ -131,7 +136,9 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
         logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
         intents = Intents(redis, limit=settings.intents_in_flight)
         marks = Intents(redis, limit=settings.intents_in_flight, stream="receipts")
-        intake = Intake(settings.names, intents, marks, load, limit=settings.intents_in_flight)
+        revocations = Revocations(redis, token_seconds=settings.access_token_seconds)
+        limiter = Limiter(settings.policies, settings.names, Buckets(redis), revocations)
+        intake = Intake(settings.names, intents, marks, load, limiter, limit=settings.intents_in_flight)
 
         # Three doorbells: ephemera must not delay events, and a long poll that ends must not silence a socket of the same user.
         ephemera = make_ephemera(settings, redis, store, load)
@@ -140,7 +147,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
         )
         await ephemera.start()
         stack.push_async_callback(ephemera.close)
-        hub = Hub(settings, logs, intake, tokens, ephemera)
+        hub = Hub(settings, logs, intake, tokens, revocations=revocations, limiter=limiter, ephemera=ephemera)
         hub.attach(await stack.enter_async_context(_doorbells(Doorbells(redis, hub.on_ring, hub.on_lost))))
         await hub.start()
         listeners = Listeners()
@@ -150,7 +157,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
 
         answers = Answers(settings.names.gateway(secrets.token_hex(8)))
         await stack.enter_async_context(_hearing(listeners, answers))
-        api = Api(settings, store, logs, intake, answers, listeners, tokens, passwords)
+        api = Api(settings, store, logs, intake, answers, listeners, tokens, passwords, revocations, limiter)
         health = Health(
             {"redis": redis.ping, "mongodb": store.ping}, lambda: check_layout(redis, store, settings.names)
         )
@@ -215,7 +222,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(application: Starlette) -> uvicorn.Server:
+def _server(application: Starlette, trusted_proxies: Sequence[str]) -> uvicorn.Server:
     return _Server(
         uvicorn.Config(
             application,
@@ -224,6 +231,7 @@ def _server(application: Starlette) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=list(trusted_proxies),
             timeout_graceful_shutdown=REQUESTS_SECONDS,
             backlog=BACKLOG,
             **uvicorn_options(),

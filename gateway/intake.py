@@ -9,6 +9,7 @@ from uuid_utils import uuid7
 from backplane import telemetry
 from backplane.errors import Permanent, Transient, Unknown
 from backplane.streams import Intents
+from gateway.limiter import Limiter
 from gateway.load import Adds, Load
 from schemas import client_frames
 from schemas.errors import ErrorBody, error
@@ -136,23 +137,34 @@ def receipt_mark(actor: UserId, request: client_frames.Receipt, *, answer: str |
 class Intake:
     """Appends intents and marks, unless the server is behind with what they are work for."""
 
-    def __init__(self, names: Names, intents: Intents, marks: Intents, load: Load, *, limit: int) -> None:
-        self._names, self._load, self._limit = names, load, limit
+    def __init__(
+        self, names: Names, intents: Intents, marks: Intents, load: Load, limiter: Limiter, *, limit: int
+    ) -> None:
+        self._names, self._load, self._limiter, self._limit = names, load, limiter, limit
         self._streams: dict[Adds, Intents] = {"intents": intents, "receipts": marks}
 
     async def append(self, intent: Intent) -> None:
         """Returns once Redis has the intent: it is accepted. Intents of one caller keep the order of the calls.
 
         Raises:
-            Refused: `overloaded`, `unavailable`: it was not taken. `outcome_unknown`: it may have been.
+            Refused: `overloaded`, `rate_limited`, `unavailable`: it was not taken. `outcome_unknown`: it may have been.
         """
         try:
+            await self._admit(intent)
             await self._append("intents", intent.conversation_id, encode_intent(intent))
         except Refused as refused:
             telemetry.intents.labels(_type(intent), refused.error.code).inc()
             raise
         telemetry.intents.labels(_type(intent), "accepted").inc()
         telemetry.message_seconds.labels("accepted").observe(max(0.0, time.time() - intent.at_ms / 1000))
+
+    async def _admit(self, intent: Intent) -> None:
+        if isinstance(intent, SendMessage):
+            wait_ms = await self._limiter.message(intent.actor_id, intent.conversation_id)
+        else:
+            wait_ms = await self._limiter.change(intent.actor_id)
+        if wait_ms:
+            raise Refused(error("rate_limited", retry_after_ms=wait_ms))
 
     async def append_mark(self, mark: Mark) -> None:
         """The same for a mark; raises the same. After `outcome_unknown` the same again is harmless."""

@@ -29,6 +29,7 @@ class Problem(Exception):
         super().__init__(code)
         row = ERRORS[code]
         self.body = ErrorBody(code, detail or row.message, row.temporary, retry_after_ms)
+        self.headers: Mapping[str, str] = {}
 
     @classmethod
     def of(cls, error: ErrorBody) -> "Problem":
@@ -53,7 +54,7 @@ def render(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
     body = problem.body
     row = ERRORS[body.code]
     retry_ms = body.retry_after_ms or (RETRY_MS if row.temporary else None)
-    extra = dict(headers or {})
+    extra = {**problem.headers, **(headers or {})}
     if retry_ms is not None:
         extra["Retry-After"] = str(math.ceil(retry_ms / 1000))
     if row.status == 401:

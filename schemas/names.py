@@ -115,7 +115,7 @@ class Names:
         return shard_of(user_id, self.shards)
 
     def user(self, user_id: UserId, what: str) -> str:
-        """A key of one user: `log` (also the doorbell's channel), `epoch`, `presence`, `may:<conversation>`."""
+        """A key of one user: `log` (also the doorbell's channel), `epoch`, `presence`, `ended`, `may:<conversation>`."""
         return f"{self.shard_tag(self.shard_of(user_id))}{user_id}:{what}"
 
     def log(self, user_id: UserId) -> str:
@@ -130,6 +130,10 @@ class Names:
         """What the user's connections say of themselves, and the channel of what others see."""
         return self.user(user_id, "presence")
 
+    def ended(self, user_id: UserId) -> str:
+        """A hash of session → why it has ended, with the life of an access token."""
+        return self.user(user_id, "ended")
+
     def may(self, user_id: UserId, conversation_id: ConversationId) -> str:
         """`<era> <rev> <0 or 1>`: whether the user may watch and type there, as of that `rev` of their membership (hole C19)."""
         return self.user(user_id, f"may:{conversation_id}")
@@ -137,6 +141,20 @@ class Names:
     def done(self, shard: int, partition: int) -> str:
         """`<era> <event id>`: the newest event of a partition that was appended in this shard (hole B2)."""
         return f"{self.shard_tag(shard)}done:{partition}"
+
+    # Rate limits: under the tag of what they are of, so that one call may take from several
+
+    def user_limit(self, user_id: UserId, policy: str) -> str:
+        """A rate limit of one person."""
+        return self.user(user_id, f"limit:{policy}")
+
+    def conversation_limit(self, conversation_id: ConversationId, policy: str) -> str:
+        """A rate limit of one conversation."""
+        return f"{self.partition_tag(self.partition_of(conversation_id))}limit:{policy}:{conversation_id}"
+
+    def other_limit(self, subject: str, policy: str) -> str:
+        """A rate limit of an address or of the name of an account."""
+        return f"{self.namespace}:{{limit:{subject}}}:{policy}"
 
     # Both kinds of tag
 

@@ -5,7 +5,14 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.errors import CloseRow, ErrorBody
-from schemas.ids import ConversationId, Position, UserId
+from schemas.ids import ConversationId, Position, SessionId, UserId
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """So many at once, and all of them again after so many seconds."""
+
+    burst: int
+    seconds: int
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -17,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True):
     resume_entries: int
     watched_conversations: int
     presence_subscriptions: int
+    rates: dict[str, Rate]
+    """Rate limits, by name (schemas/limits.py)."""
 
 
 class Connected(msgspec.Struct, frozen=True, tag="connected"):
@@ -93,11 +102,17 @@ class PresenceState(msgspec.Struct, frozen=True):
     last_active_at: str | None
 
 
+class SessionRevoked(msgspec.Struct, frozen=True):
+    """The data of `session.revoked`, told to one's other sessions."""
+
+    session_id: SessionId
+
+
 class Ephemeral(msgspec.Struct, frozen=True, tag="ephemeral"):
     """What is never stored and may be dropped."""
 
-    event: Literal["typing", "presence"]
-    data: TypingState | PresenceState
+    event: Literal["typing", "presence", "session.revoked"]
+    data: TypingState | PresenceState | SessionRevoked
 
 
 ServerFrame = Connected | Reply | Ephemeral | Ping | TokenExpiring | ResyncRequired | Disconnect

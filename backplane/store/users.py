@@ -89,10 +89,21 @@ class Users:
             found = await self._users.find({"owner_id": owner_id}).sort("created_ms", ASCENDING).to_list()
         return [from_document(document, StoredUser) for document in found]
 
-    async def disable(self, user_id: UserId) -> None:
-        """Let nobody sign in as this user any more."""
+    async def get(self, user_id: UserId) -> StoredUser | None:
+        """One person."""
+        return (await self.find([user_id])).get(user_id)
+
+    async def disable(self, user_id: UserId, *, disabled: bool = True) -> None:
+        """Let nobody sign in as this user any more, or let them again; who was erased stays disabled."""
         with writing():
-            await self._users.update_one({"_id": user_id}, {"$set": {"disabled": True}})
+            await self._users.update_one({"_id": user_id, "erased_ms": None}, {"$set": {"disabled": disabled}})
+
+    async def rehash(self, user_id: UserId, old_hash: str, new_hash: str) -> None:
+        """Store the same password, hashed anew; not over another that was chosen meanwhile."""
+        with writing():
+            await self._users.update_one(
+                {"_id": user_id, "password_hash": old_hash}, {"$set": {"password_hash": new_hash}}
+            )
 
     async def erase(self, user_id: UserId, *, now_ms: int) -> None:
         """Leave nothing of a person but the id, so that what is there of others still has somebody to point at. Safe to repeat."""

@@ -6,6 +6,7 @@
     api            the parts of the gateway that handlers use
     mutations      the road of every change: an intent, and a wait for what came of it
     auth           register, sign in, refresh, sign out
+    sessions       one's devices; another password
     users          oneself, others, search
     conversations  list, get, create
     messages       send, get, page, threads, pins

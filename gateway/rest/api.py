@@ -4,10 +4,12 @@ import asyncio
 from dataclasses import dataclass, field
 
 from backplane.logs import Logs
+from backplane.revocations import Revocations
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from gateway.answers import Answers
 from gateway.intake import Intake
+from gateway.limiter import Limiter
 from gateway.listeners import Listeners
 from gateway.passwords import Passwords
 from gateway.tokens import Tokens
@@ -25,4 +27,6 @@ class Api:
     listeners: Listeners
     tokens: Tokens
     passwords: Passwords
+    revocations: Revocations
+    limiter: Limiter
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

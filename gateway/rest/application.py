@@ -19,6 +19,7 @@ from gateway.rest import (
     members,
     messages,
     receipts,
+    sessions,
     sync,
     threads,
     users,
@@ -31,6 +32,7 @@ from gateway.rest.operations import answer, routes
 
 OPERATIONS = [
     *auth.OPERATIONS,
+    *sessions.OPERATIONS,
     *users.OPERATIONS,
     *conversations.OPERATIONS,
     *messages.OPERATIONS,
@@ -64,9 +66,9 @@ def make_application(table: Sequence[BaseRoute], allowed_origins: Sequence[str] 
         CORSMiddleware,
         allow_origins=allowed_origins,
         allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", auth.CUSTOM_HEADER],
         allow_credentials=True,
-        expose_headers=["Retry-After"],
+        expose_headers=["Retry-After", "RateLimit", "RateLimit-Policy"],
     )
     return Starlette(
         routes=table,

@@ -139,6 +139,7 @@ async def delete_bot(call: SignedCall[Nothing]) -> Response:
     bot, store = await _mine(call), call.api.store
     await store.users.disable(bot.user_id)
     await store.bot_tokens.revoke_all(bot.user_id, now_ms=call.now_ms)
+    await call.api.revocations.disable(bot.user_id)
     for webhook in await store.webhooks.of_owner(bot.user_id):
         await store.webhooks.disable(webhook.webhook_id, "its bot is disabled")
     return Response(status_code=204)
@@ -156,10 +157,11 @@ async def create_bot_token(call: SignedCall[NewBotToken]) -> Response:
 
 
 async def delete_bot_token(call: SignedCall[Nothing]) -> Response:
-    """Revoke a token: it is exchanged no more; access tokens made from it end within minutes."""
+    """Revoke a token: it is exchanged no more, and what was made from it counts no more."""
     bot = await _mine(call)
     if not await call.api.store.bot_tokens.revoke(bot.user_id, call.path_id("token_id"), now_ms=call.now_ms):
         raise Problem("not_found")
+    await call.api.revocations.end(bot.user_id, [SessionId(call.path_id("token_id"))])
     return Response(status_code=204)
 
 
@@ -169,10 +171,10 @@ async def sign_in_bot(call: Call[BotSignIn]) -> Response:
     token = await api.store.bot_tokens.by_hash(_digest(call.asked.token))
     if token is None or token.revoked_ms is not None:
         raise Problem("authentication_failed", "The bot's token is not valid.")
-    bot = (await api.store.users.find([token.bot_id])).get(token.bot_id)
+    bot = await api.store.users.get(token.bot_id)
     if bot is None or bot.disabled or bot.owner_id is None:
         raise Problem("account_disabled")
-    owner = (await api.store.users.find([bot.owner_id])).get(bot.owner_id)
+    owner = await api.store.users.get(bot.owner_id)
     if owner is None or owner.disabled:
         raise Problem("account_disabled", "The account of the bot's owner is disabled.")
     session_id = SessionId(token.token_id)
@@ -187,7 +189,7 @@ async def _mine(call: SignedCall[A]) -> StoredUser:
         Problem: `not_found`, also if it is somebody else's.
     """
     owner, bot_id = await myself(call), UserId(call.path_id("bot_id"))
-    bot = (await call.api.store.users.find([bot_id])).get(bot_id)
+    bot = await call.api.store.users.get(bot_id)
     if bot is None or not bot.bot or bot.owner_id != owner.user_id:
         raise Problem("not_found")
     return bot
@@ -223,7 +225,7 @@ def _digest(token: str) -> str:
 
 OPERATIONS = [
     anonymous("POST", "/api/auth/bot", sign_in_bot, asks=BotSignIn, answers={200: BotSignedIn}),
-    signed_in("POST", "/api/bots", create_bot, asks=NewBot, answers={201: MadeBot}),
+    signed_in("POST", "/api/bots", create_bot, asks=NewBot, answers={201: MadeBot}, cost=10),
     signed_in("GET", "/api/bots", list_bots, asks=Nothing, answers={200: Bots}),
     signed_in("DELETE", "/api/bots/{bot_id}", delete_bot, asks=Nothing, answers={204: None}),
     signed_in("POST", "/api/bots/{bot_id}/tokens", create_bot_token, asks=NewBotToken, answers={201: MadeBotToken}),

@@ -54,6 +54,8 @@ async def poll_events(call: SignedCall[Poll]) -> Response:
                 return answer(page or EventsPage([], str(after)))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(rung.wait(), left)
+            if ended := await api.revocations.reason(user_id, call.identity.session_id):
+                raise Problem(ended)
 
 
 @contextlib.asynccontextmanager

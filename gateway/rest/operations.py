@@ -5,9 +5,10 @@ there is no half-valid call. The same rows make the routes and `/openapi.json`.
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
@@ -17,10 +18,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from gateway.addresses import address_of
+from gateway.limiter import Spent
 from gateway.problems import Problem
 from gateway.rest.api import Api
-from gateway.tokens import Identity
+from gateway.tokens import BadToken, Identity
 from schemas.client_frames import UuidText
+from schemas.limits import PolicyName
 from schemas.scopes import Needs
 
 BODY_SECONDS = 10.0
@@ -95,6 +99,9 @@ class Operation(NamedTuple):
     answers: Mapping[int, Any]
     needs: Needs | None
     """What the token must be good for; None: no token is asked for."""
+    limit: PolicyName
+    """The rate limit that it counts in, `cost` times."""
+    cost: int
     respond: Callable[[Api, Request], Awaitable[Response]]
 
 
@@ -105,13 +112,16 @@ def anonymous(
     *,
     asks: type[A],
     answers: Mapping[int, Any],
+    limit: PolicyName = "anonymous",
 ) -> Operation:
-    """An operation that needs no token."""
+    """An operation that needs no token; its `limit` is one by address."""
 
     async def respond(api: Api, request: Request) -> Response:
-        return await handle(Call(api, request, await _decode(request, asks), _now_ms()))
+        spent = await api.limiter.address(limit, address_of(request))
+        with _limited(spent) as headers:
+            return headed(await handle(Call(api, request, await _decode(request, asks), _now_ms())), headers)
 
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, None, respond)
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, None, limit, 1, respond)
 
 
 def signed_in(
@@ -122,19 +132,53 @@ def signed_in(
     asks: type[A],
     answers: Mapping[int, Any],
     needs: Needs = "person",
+    limit: PolicyName = "rest",
+    cost: int = 1,
 ) -> Operation:
     """An operation for whoever has a valid access token that is good for it; without one its body is not even read.
 
-    An operation that does not say what it needs is closed to bots.
+    An operation that does not say what it needs is closed to bots. Its `limit` is one by person.
     """
 
     async def respond(api: Api, request: Request) -> Response:
-        identity = api.tokens.verify(bearer(request))
-        if refusal := identity.lacks(needs):
-            raise Problem("forbidden", refusal)
-        return await handle(SignedCall(api, request, await _decode(request, asks), _now_ms(), identity))
+        try:
+            identity = api.tokens.verify(bearer(request))
+        except BadToken:
+            with _limited(await api.limiter.address("anonymous", address_of(request))):
+                raise
+        spent, ended = await api.limiter.call(identity.user_id, identity.session_id, limit, cost)
+        with _limited(spent) as headers:
+            if ended is not None:
+                raise Problem(ended)
+            if refusal := identity.lacks(needs):
+                raise Problem("forbidden", refusal)
+            asked = await _decode(request, asks)
+            return headed(await handle(SignedCall(api, request, asked, _now_ms(), identity)), headers)
 
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, needs, respond)
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, needs, limit, cost, respond)
+
+
+@contextlib.contextmanager
+def _limited(spent: Spent | None) -> Generator[Mapping[str, str]]:
+    """What a limit adds to the headers of an answer, whether that is a problem or not.
+
+    Raises:
+        Problem: `rate_limited`.
+    """
+    headers = {} if spent is None else spent.headers
+    try:
+        if spent and (refusal := spent.refusal):
+            raise Problem.of(refusal)
+        yield headers
+    except Problem as problem:
+        problem.headers = {**headers, **problem.headers}
+        raise
+
+
+def headed(response: Response, headers: Mapping[str, str]) -> Response:
+    """The answer with more headers."""
+    response.headers.update(headers)
+    return response
 
 
 def bearer(request: Request) -> str:

@@ -78,4 +78,4 @@ def _bad_cursor() -> Problem:
     return Problem("bad_request", "cursor is not one of an earlier page")
 
 
-OPERATIONS = [signed_in("GET", "/api/sync", sync, asks=Sync, answers={200: State}, needs="messages:read")]
+OPERATIONS = [signed_in("GET", "/api/sync", sync, asks=Sync, answers={200: State}, needs="messages:read", cost=5)]

@@ -68,7 +68,7 @@ async def search_users(call: SignedCall[Search]) -> Response:
 async def get_user(call: SignedCall[Nothing]) -> Response:
     """One person."""
     user_id = UserId(call.path_id("user_id"))
-    user = (await call.api.store.users.find([user_id])).get(user_id)
+    user = await call.api.store.users.get(user_id)
     if user is None:
         raise Problem("not_found")
     return answer(as_user(user))
@@ -76,7 +76,7 @@ async def get_user(call: SignedCall[Nothing]) -> Response:
 
 async def myself(call: SignedCall[A]) -> StoredUser:
     """The signed-in person's document; a token may outlive its account by minutes."""
-    return enabled((await call.api.store.users.find([call.identity.user_id])).get(call.identity.user_id))
+    return enabled(await call.api.store.users.get(call.identity.user_id))
 
 
 def enabled(user: StoredUser | None) -> StoredUser:
@@ -94,6 +94,8 @@ def as_me(user: StoredUser) -> Me:
 OPERATIONS = [
     signed_in("GET", "/api/me", get_me, asks=Nothing, answers={200: Me}, needs="anybody"),
     signed_in("PATCH", "/api/me", change_me, asks=ChangeMe, answers={200: Me}),
-    signed_in("GET", "/api/users", search_users, asks=Search, answers={200: Users}, needs="conversations:read"),
+    signed_in(
+        "GET", "/api/users", search_users, asks=Search, answers={200: Users}, needs="conversations:read", limit="search"
+    ),
     signed_in("GET", "/api/users/{user_id}", get_user, asks=Nothing, answers={200: User}, needs="conversations:read"),
 ]

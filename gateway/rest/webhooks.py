@@ -168,7 +168,7 @@ def _as_webhook(stored: StoredWebhook, secret: str | None = None) -> Webhook:
 _NEEDS = "webhooks"
 
 OPERATIONS = [
-    signed_in("POST", "/api/webhooks", create_webhook, asks=NewWebhook, answers={201: Webhook}, needs=_NEEDS),
+    signed_in("POST", "/api/webhooks", create_webhook, asks=NewWebhook, answers={201: Webhook}, needs=_NEEDS, cost=10),
     signed_in("GET", "/api/webhooks", list_webhooks, asks=Nothing, answers={200: WebhookList}, needs=_NEEDS),
     signed_in("DELETE", "/api/webhooks/{webhook_id}", delete_webhook, asks=Nothing, answers={204: None}, needs=_NEEDS),
     signed_in(

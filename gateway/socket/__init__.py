@@ -12,6 +12,7 @@ In reading order::
 
     client ◀══ connection ◀── ephemera ◀══▶ channels of conversations and of users
 
+    admission   which sockets are taken: not too many in a second, of one address, of one person
     handshake   what a client must bring before it is anybody: origin, sub-protocol, first frame      [pure]
     resume      whether a position can be continued: the table of the protocol                        [pure]
     delivery    what one connection has had of its user's log, and what it lacks                      [pure]

@@ -15,6 +15,7 @@ import structlog
 from backplane import telemetry
 from backplane.errors import Transient
 from backplane.logs import Head, Logs
+from backplane.revocations import Revocations
 from gateway.intake import Intake, Refused, intent_of, receipt_mark
 from gateway.socket.catchup import look, sync_page
 from gateway.socket.delivery import Look, ReadPage
@@ -39,11 +40,19 @@ class Connection:
     """A socket whose user is known. `run` lives as long as the socket does."""
 
     def __init__(
-        self, line: Line, session: Session, *, logs: Logs, intake: Intake, tokens: Tokens, ephemera: Ephemera
+        self,
+        line: Line,
+        session: Session,
+        *,
+        logs: Logs,
+        intake: Intake,
+        tokens: Tokens,
+        revocations: Revocations,
+        ephemera: Ephemera,
     ) -> None:
         self.session = session
         self._line, self._logs, self._intake, self._tokens = line, logs, intake, tokens
-        self._ephemera = ephemera
+        self._revocations, self._ephemera = revocations, ephemera
         self._turn = asyncio.Lock()  # requests about ephemera are served one by one, in the order of the frames
         self._wake = asyncio.Event()  # for the writer: something may be there to write
         self._room = asyncio.Event()  # for the reader: the session may not be full any more
@@ -163,7 +172,7 @@ class Connection:
             elif isinstance(request, Sync):
                 await self._sync(request)
             elif isinstance(request, Refresh):
-                self._refresh(request)
+                await self._refresh(request)
             elif request is not None:
                 self._admit(request)
             self._nudge()
@@ -254,11 +263,18 @@ class Connection:
         else:
             self._finish(request, page)
 
-    def _refresh(self, request: Refresh) -> None:
+    async def _refresh(self, request: Refresh) -> None:
         try:
             identity = self._tokens.verify(request.token)
+            reason = await self._revocations.reason(identity.user_id, identity.session_id)
         except BadToken as failure:
             self._finish(request, error=error(failure.code))
+            return
+        except Transient:
+            self._finish(request, error=error("unavailable"))
+            return
+        if reason:
+            self._finish(request, error=error(reason))
             return
         refusal = self.session.refreshed(identity, time.monotonic(), time.time_ns() // 1_000_000)
         self._finish(request, {"token_expires_at": rfc3339(identity.expires_ms)}, error=refusal)

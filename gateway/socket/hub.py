@@ -15,8 +15,12 @@ from backplane import telemetry
 from backplane.doorbells import Doorbells
 from backplane.errors import Permanent, Transient, Unknown
 from backplane.logs import Logs, parse_ring
+from backplane.revocations import Ended, Revocations, ended_in, parse_ended
 from backplane.settings import Settings
+from gateway.addresses import address_of
 from gateway.intake import Intake
+from gateway.limiter import Limiter
+from gateway.socket.admission import Admission
 from gateway.socket.catchup import Outlook, look
 from gateway.socket.connection import Connection
 from gateway.socket.ephemera import Ephemera
@@ -31,7 +35,7 @@ from schemas.client_frames import MAX_FRAME_BYTES, Connect
 from schemas.entities import rfc3339
 from schemas.errors import CLOSES
 from schemas.ids import Position
-from schemas.server_frames import Connected, Limits, encode_frame, event_frame
+from schemas.server_frames import Connected, Ephemeral, Limits, SessionRevoked, encode_frame, event_frame
 from schemas.text import MAX_TEXT
 
 SWEEP_CHUNK = 250
@@ -58,12 +62,14 @@ class Hub:
         logs: Logs,
         intake: Intake,
         tokens: Tokens,
-        ephemera: Ephemera,
         *,
+        revocations: Revocations,
+        limiter: Limiter,
+        ephemera: Ephemera,
         unswept_seconds: float = UNSWEPT_SECONDS,
     ) -> None:
         self._settings, self._logs, self._intake, self._tokens = settings, logs, intake, tokens
-        self._ephemera = ephemera
+        self._revocations, self._admission, self._ephemera = revocations, Admission(settings, limiter), ephemera
         self._unswept_seconds = unswept_seconds
         self._doorbells: Doorbells | None = None
         self._roster: Roster[Connection] = Roster(settings.names, self._subscribe, self._unsubscribe)
@@ -138,13 +144,28 @@ class Hub:
             connection.ring(position, frame)
 
     def _no_entry(self, seat: Seat[Connection], payload: bytes) -> None:
-        """Another epoch, a newcomer, or what nobody knows."""
+        """Sessions that ended, a newcomer, another epoch, or what nobody knows."""
+        if ended := parse_ended(payload):
+            self._ended(seat, ended)
+            return
         announced = parse_announcement(payload)
         for connection in seat.connections:
             if announced is None:
                 connection.doubt()
             else:
                 connection.announced(*announced)
+
+    def _ended(self, seat: Seat[Connection], ended: Ended) -> None:
+        told = [
+            encode_frame(Ephemeral("session.revoked", SessionRevoked(session_id)))
+            for session_id in sorted(ended.sessions or ())
+        ]
+        for connection in seat.connections:
+            if ended.includes(connection.session.identity.session_id):
+                connection.dismiss(Goodbye(CLOSES[ended.reason]))
+            else:
+                for frame in told:
+                    connection.offer("session", frame)
 
     def on_lost(self) -> None:
         """Rings may have been missed: whoever's log has gone on catches up, which a sweep finds out in few calls."""
@@ -163,9 +184,11 @@ class Hub:
     async def endpoint(self, websocket: WebSocket) -> None:
         """Serve one WebSocket, from its upgrade to its end."""
         line = Line(websocket, buffer_bytes=self._settings.send_buffer_bytes)
-        with contextlib.suppress(Hangup):
+        address = address_of(websocket)
+        with contextlib.suppress(Hangup), self._admission.counted(address):
             await line.accept(chosen_protocol(websocket.scope["subprotocols"]))
             try:
+                self._admission.check_address(address)
                 check_upgrade(
                     offered=websocket.scope["subprotocols"],
                     origins=websocket.headers.getlist("origin"),
@@ -173,6 +196,8 @@ class Hub:
                     allowed_origins=self._settings.allowed_origins,
                 )
                 connect, asked, identity = await self._introduce(line)
+                user = identity.user_id
+                await self._admission.check_person(user, address, connections=self._roster.count(user))
                 await self._serve(line, connect, asked, identity)
             except Refused as refused:
                 await line.goodbye(Goodbye(refused.row, refused.reason, refused.retry_after_ms))
@@ -210,7 +235,13 @@ class Hub:
             jitter=random.random,
         )
         connection = Connection(
-            line, session, logs=self._logs, intake=self._intake, tokens=self._tokens, ephemera=self._ephemera
+            line,
+            session,
+            logs=self._logs,
+            intake=self._intake,
+            tokens=self._tokens,
+            revocations=self._revocations,
+            ephemera=self._ephemera,
         )
         user = identity.user_id
         try:
@@ -218,8 +249,11 @@ class Hub:
         except Transient:
             raise self._refused_elsewhere() from None
         try:
+            # Its doorbell is heard from here on: what ends later rings, what ended before is found now.
+            if reason := await self._revocations.reason(user, identity.session_id):
+                raise Refused(CLOSES[reason])
             await self._announce(session)
-            # The doorbell is heard and held from here on, so nothing can fall between the log's head and what rings.
+            # What rings is held, so nothing can fall between the log's head and that.
             outlook = await look(self._logs, user, asked, max_entries=self._settings.resume_max_entries)
             self._begin(session, connect, asked, outlook)
             self._ephemera.arrive(connection)
@@ -255,6 +289,7 @@ class Hub:
                         resume_entries=self._settings.resume_max_entries,
                         watched_conversations=MAX_WATCHED,
                         presence_subscriptions=MAX_PEOPLE,
+                        rates=self._admission.rates,
                     ),
                     # Only a changed epoch hits everybody at once.
                     retry_after_ms=session.resync_wait_ms if reason == "epoch_changed" else 0,
@@ -322,14 +357,17 @@ class Hub:
     async def _sweep(self, seats: list[Seat[Connection]]) -> bool:
         began = time.monotonic()
         try:
-            heads = await self._logs.heads([seat.user for seat in seats])
+            users = [seat.user for seat in seats]
+            heads, ended = await self._logs.heads(users), await self._revocations.of(users)
         except (Transient, Permanent) as failure:
             _log.warning("the sweep got no answer", users=len(seats), error=str(failure))
             self._count_unswept(seats, began)
             return False
-        for seat, head in zip(seats, heads, strict=True):
+        for seat, head, ends in zip(seats, heads, ended, strict=True):
             seat.unswept_since = None
             for connection in seat.connections:
+                if reason := ended_in(ends, connection.session.identity.session_id):
+                    connection.dismiss(Goodbye(CLOSES[reason]))
                 connection.swept(head)
         return True
 

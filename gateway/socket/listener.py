@@ -7,7 +7,7 @@ from backplane.grants import Pair
 from gateway.socket.wants import Wants
 from schemas.ids import UserId
 
-Kind = Literal["typing", "presence"]
+Kind = Literal["typing", "presence", "session"]
 
 
 class Listener(Protocol):

@@ -53,6 +53,11 @@ class Roster(Generic[C]):
         """Whose doorbell a channel is, if anybody of them is here."""
         return self._seats.get(channel)
 
+    def count(self, user: UserId) -> int:
+        """How many connections of a user are here."""
+        seat = self._seats.get(self._names.log(user))
+        return len(seat.connections) if seat else 0
+
     def shards(self) -> list[list[Seat[C]]]:
         """All seats, those of one shard together: one that is away concerns nobody else."""
         groups: dict[int, list[Seat[C]]] = {}

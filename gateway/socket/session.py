@@ -4,10 +4,12 @@ In: frames from the client, answers to its requests, the clock, and (through `de
 Out: `next`, one step at a time, for the writer; requests, for the reader.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from backplane.settings import Settings
+from gateway.buckets import Bucket
 from gateway.socket.delivery import Delivery, Look, ReadPage
 from gateway.socket.replacement import Claim, instance_of
 from gateway.socket.wants import Wants
@@ -42,6 +44,9 @@ BAD_WINDOW_SECONDS = 60.0
 EXPIRY_NOTICE_SECONDS = 60.0
 GRACE_SECONDS = 2.0
 """How long a goodbye may take before the socket is aborted."""
+
+FLOOD_MS = 5000
+"""How long who sent more frames than anybody may is to stay away."""
 
 MAX_LIVE = 32
 """Requests about ephemera that may be under way beside those: they never keep a message from being read."""
@@ -100,6 +105,8 @@ class Session:
         self._ping_at = now + jitter() * settings.heartbeat_seconds
         self._writing_since: float | None = None
         self._bad_frames, self._bad_since = 0, now
+        policies = settings.policies
+        self._frames, self._typing = Bucket.of(policies.get("frames")), Bucket.of(policies.get("typing"))
         self._expires_at, self._notify_at = 0.0, 0.0
         self._extend(identity, now, now_ms)
 
@@ -113,7 +120,7 @@ class Session:
     def receive(self, raw: str | bytes, now: float) -> Request | Receipt | None:
         """A frame came: the request in it, which wants exactly one `answer`; a receipt, which wants none; None if it is dealt with."""
         self._heard_at = now
-        if self.goodbye is not None:
+        if self.goodbye is not None or self._floods(now):
             return None
         if isinstance(raw, bytes):
             self.dismiss(Goodbye(UNSUPPORTED_DATA), now)
@@ -147,6 +154,8 @@ class Session:
             if not typing:
                 self.delivery.put(encode_frame(Reply(False, request.id, error=error("rate_limited"))))
             return False
+        if typing and self._typing and self._typing.take(now):
+            return False
         if typing and not self.wants.typing.allows(ConversationId(request.conversation_id), request.state, now):
             return False
         self._live += 1
@@ -172,6 +181,12 @@ class Session:
             return error("forbidden", "The token is of another session; open a new connection with it.")
         self._extend(identity, now, now_ms)
         return None
+
+    def _floods(self, now: float) -> bool:
+        wait = self._frames.take(now) if self._frames else 0.0
+        if wait:
+            self.dismiss(Goodbye(CLOSES["rate_limited"], retry_after_ms=math.ceil(wait * 1000) + FLOOD_MS), now)
+        return wait > 0
 
     def _bad(self, failure: BadFrame, now: float) -> None:
         if now - self._bad_since > BAD_WINDOW_SECONDS:

@@ -54,6 +54,7 @@ def make_settings(redis: Server, mongodb: Server, **overrides) -> Settings:
         "partitions": 4,
         "shards": 4,
         "allowed_origins": "https://chat.example",
+        "rate_limits": "off",
     }
     return load_settings({}, **(given | overrides))
 

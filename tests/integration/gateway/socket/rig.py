@@ -17,13 +17,16 @@ from backplane import grants
 from backplane.doorbells import Doorbells
 from backplane.errors import Permanent
 from backplane.grants import Membership, Pair
+from backplane.limits import Buckets
 from backplane.logs import Delivery, Logs
 from backplane.redis import Redis
+from backplane.revocations import Revocations
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.streams import Intents
 from gateway.app import make_ephemera
 from gateway.intake import Intake
+from gateway.limiter import Limiter
 from gateway.load import Load
 from gateway.socket.ephemera import Ephemera
 from gateway.socket.hub import Hub
@@ -217,13 +220,17 @@ async def serving(settings: Settings, **hub_options) -> AsyncIterator[Rig]:
     logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
     intents = Intents(redis, limit=settings.intents_in_flight)
     marks = Intents(redis, limit=settings.intents_in_flight, stream="receipts")
-    intake = Intake(names, intents, marks, load, limit=settings.intents_in_flight)
+    revocations = Revocations(redis, token_seconds=settings.access_token_seconds)
+    limiter = Limiter(settings.policies, names, Buckets(redis), revocations)
+    intake = Intake(names, intents, marks, load, limiter, limit=settings.intents_in_flight)
     ephemera = make_ephemera(settings, redis, store, load)
     heard = Doorbells(redis, ephemera.on_ring, ephemera.on_lost)
     ephemera.attach(heard)
     await heard.start()
     await ephemera.start()
-    hub = Hub(settings, logs, intake, tokens, ephemera, **hub_options)
+    hub = Hub(
+        settings, logs, intake, tokens, revocations=revocations, limiter=limiter, ephemera=ephemera, **hub_options
+    )
     doorbells = Doorbells(redis, hub.on_ring, hub.on_lost)
     hub.attach(doorbells)
     await doorbells.start()

@@ -1,0 +1,239 @@
+"""Rate limits of this gateway: counted in Redis for all gateways, by itself while Redis is away (schemas/limits.py has the table).
+
+Of what is done often, a tenth of the burst is taken at a time and spent here: an ordinary message costs no round trip.
+"""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeVar
+
+import structlog
+
+from backplane import telemetry
+from backplane.errors import Transient
+from backplane.limits import Buckets, Grant, Wish
+from backplane.revocations import Reason, Revocations
+from gateway.addresses import network_of
+from gateway.buckets import Bucket
+from schemas.errors import ErrorBody, error
+from schemas.ids import ConversationId, SessionId, UserId
+from schemas.limits import Policy, PolicyName
+from schemas.names import Names
+
+REMEMBERED: Final = 20_000
+"""Subjects of which something is kept here; the longest unused goes first, and its share with it."""
+AWAY_SECONDS: Final = 1.0
+"""After Redis did not answer, it is not asked for this long."""
+_SHARE: Final = 10
+
+_K = TypeVar("_K")
+_T = TypeVar("_T")
+
+_log = structlog.get_logger(__name__)
+
+
+class Spent(NamedTuple):
+    """What became of a wish, for the headers of an answer. `wait_ms`: 0, or when to try again."""
+
+    policy: Policy
+    left: int
+    full_ms: int
+    wait_ms: int = 0
+
+    @property
+    def refusal(self) -> ErrorBody | None:
+        """The error to answer with; None: go on."""
+        return error("rate_limited", retry_after_ms=self.wait_ms) if self.wait_ms else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As draft-ietf-httpapi-ratelimit-headers has them."""
+        policy, full_seconds = self.policy, math.ceil(self.full_ms / 1000)
+        return {
+            "RateLimit-Policy": f'"{policy.name}";q={policy.burst};w={policy.seconds}',
+            "RateLimit": f'"{policy.name}";r={self.left};t={full_seconds}',
+        }
+
+
+@dataclass(slots=True)
+class _Share:
+    """What this gateway holds of one subject's bucket."""
+
+    there: int = 0
+    until: float = 0.0
+    refused_until: float = 0.0
+
+
+class Limiter:
+    """Says who may go on. A limit that is off never refuses.
+
+    Args:
+        policies: the table, as the settings have it.
+    """
+
+    def __init__(
+        self, policies: Mapping[PolicyName, Policy], names: Names, buckets: Buckets, revocations: Revocations
+    ) -> None:
+        self._policies, self._names = policies, names
+        self._buckets, self._revocations = buckets, revocations
+        self._shares: OrderedDict[str, _Share] = OrderedDict()
+        self._turns: OrderedDict[UserId, asyncio.Lock] = OrderedDict()
+        self._own: OrderedDict[str, Bucket] = OrderedDict()
+        self._away_until = float("-inf")
+
+    def policy(self, name: PolicyName) -> Policy | None:
+        """A row of the table; None if it is off."""
+        return self._policies.get(name)
+
+    # What is done often
+
+    async def message(self, user_id: UserId, conversation_id: ConversationId) -> int:
+        """A message of a person into a conversation: 0, or the ms after which it may come again.
+
+        These calls, and those of `change`, of one person end in the order in which they began.
+        """
+        async with self._turn(user_id):
+            wait_ms = await self._spend("send", self._names.user_limit(user_id, "send"))
+            return wait_ms or await self._spend("conversation", self._names.conversation_limit(conversation_id, "send"))
+
+    async def change(self, user_id: UserId) -> int:
+        """A change of a person to a message: as `message`."""
+        async with self._turn(user_id):
+            return await self._spend("change", self._names.user_limit(user_id, "change"))
+
+    def _turn(self, user_id: UserId) -> asyncio.Lock:
+        return _remember(self._turns, user_id, asyncio.Lock)  # fair: who comes later goes on later
+
+    # What is done once
+
+    async def call(
+        self, user_id: UserId, session_id: SessionId, name: PolicyName, cost: int
+    ) -> tuple[Spent | None, Reason | None]:
+        """A REST call of a session: what is left, and why the session counts no more. While Redis is away, that is not known.
+
+        Raises:
+            Transient: Redis is away, and this limit does not go without.
+        """
+        policy = self._policies.get(name)
+        question = self._revocations.ask(user_id, session_id)
+        if policy is None:
+            wishes: list[Wish] = []
+        else:
+            wishes = [Wish(self._names.user_limit(user_id, name), policy, cost, cost)]
+        if not self._away:
+            try:
+                if not wishes:
+                    return None, await self._revocations.reason(user_id, session_id)
+                (grant,), ended = await self._buckets.take_with(wishes, question)
+                return _spent(wishes[0], grant), self._revocations.read(ended)
+            except Transient as failure:
+                self._miss(failure)
+        return (self._without(wishes[0]) if wishes else None), None
+
+    async def address(self, name: PolicyName, address: str, cost: int = 1) -> Spent | None:
+        """Something that is counted by address alone. Raises as `call`."""
+        return await self._once(name, self._names.other_limit(network_of(address), name), cost)
+
+    async def account(self, name: PolicyName, account: str, address: str | None = None) -> Spent | None:
+        """Something that is counted by the name of an account (a digest of it), or by that and an address. Raises as `call`."""
+        subject = account if address is None else f"{account} {network_of(address)}"
+        return await self._once(name, self._names.other_limit(subject, name), 1)
+
+    async def person(self, name: PolicyName, user_id: UserId) -> Spent | None:
+        """Something else that is counted by person. Raises as `call`."""
+        return await self._once(name, self._names.user_limit(user_id, name), 1)
+
+    async def _once(self, name: PolicyName, key: str, cost: int) -> Spent | None:
+        policy = self._policies.get(name)
+        if policy is None:
+            return None
+        wish = Wish(key, policy, cost, cost)
+        if not self._away:
+            try:
+                (grant,) = await self._buckets.take([wish])
+                return _spent(wish, grant)
+            except Transient as failure:
+                self._miss(failure)
+        return self._without(wish)
+
+    # Shares
+
+    async def _spend(self, name: PolicyName, key: str) -> int:
+        policy = self._policies.get(name)
+        if policy is None:
+            return 0
+        share = _remember(self._shares, key, _Share)
+        wait_ms = _from_share(share)
+        if wait_ms is None:
+            wait_ms = await self._fetch_share(share, Wish(key, policy, 1, max(1, policy.burst // _SHARE)))
+        return _counted(policy, wait_ms)
+
+    async def _fetch_share(self, share: _Share, wish: Wish) -> int:
+        if self._away:
+            return self._without(wish).wait_ms
+        try:
+            (grant,) = await self._buckets.take([wish])
+        except Transient as failure:
+            self._miss(failure)
+            return self._without(wish).wait_ms
+        now = time.monotonic()
+        if not grant.granted:
+            share.refused_until = now + grant.wait_ms / 1000
+            return grant.wait_ms
+        # What is not spent in the time in which it comes again is given up: the bucket has it by then.
+        share.there, share.until = grant.granted - 1, now + grant.granted * wish.policy.interval_us / 1e6
+        return 0
+
+    # Without Redis
+
+    @property
+    def _away(self) -> bool:
+        return time.monotonic() < self._away_until
+
+    def _miss(self, failure: Transient) -> None:
+        self._away_until = time.monotonic() + AWAY_SECONDS
+        _log.warning("rate limits are counted by this gateway alone", error=str(failure))
+
+    def _without(self, wish: Wish) -> Spent:
+        policy = wish.policy
+        if policy.closed:
+            raise Transient(f"Redis is away, and {policy.name} does not go without")
+        bucket = _remember(self._own, wish.key, lambda: Bucket(policy.burst, policy.seconds))
+        wait_ms = math.ceil(bucket.take(time.monotonic(), wish.needed) * 1000)
+        return Spent(policy, 0, policy.seconds * 1000, wait_ms)
+
+
+def _from_share(share: _Share) -> int | None:
+    """0 if one was there; ms to wait if it is known that none is; None: ask Redis."""
+    now = time.monotonic()
+    if share.there and now < share.until:
+        share.there -= 1
+        return 0
+    if now < share.refused_until:
+        return math.ceil((share.refused_until - now) * 1000)
+    return None
+
+
+def _spent(wish: Wish, grant: Grant) -> Spent:
+    return Spent(wish.policy, grant.left, grant.full_ms, _counted(wish.policy, grant.wait_ms))
+
+
+def _counted(policy: Policy, wait_ms: int) -> int:
+    if wait_ms:
+        telemetry.rate_limited.labels(policy.name).inc()
+    return wait_ms
+
+
+def _remember(kept: "OrderedDict[_K, _T]", key: _K, make: Callable[[], _T]) -> _T:
+    found = kept.get(key)
+    if found is None:
+        found = kept[key] = make()
+        if len(kept) > REMEMBERED:
+            kept.popitem(last=False)
+    else:
+        kept.move_to_end(key)
+    return found
