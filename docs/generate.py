@@ -1,6 +1,6 @@
-"""Writes the generated pages of this folder: settings, errors, metrics, cli, and which tests show which guarantee.
+"""Writes the generated pages of this folder: settings, limits, errors, metrics, cli, and which tests show which guarantee.
 
-The sources are `backplane/settings.py`, `schemas/errors.py`, `backplane/telemetry.py`, the click commands, and the tests'
+The sources are `backplane/settings.py`, `schemas/limits.py`, `schemas/errors.py`, `backplane/telemetry.py`, the click commands, and the tests'
 docstrings. `--check` only says whether the pages are fresh.
 """  # noqa: INP001 a script beside the pages it writes
 
@@ -19,7 +19,9 @@ from pydantic.fields import FieldInfo
 from backplane import telemetry
 from backplane.settings import PREFIX, Settings
 from cli.main import headrace
+from gateway.rest.application import OPERATIONS
 from schemas.errors import CLOSES, ERRORS, UNSUPPORTED_DATA
+from schemas.limits import POLICIES
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent / "tests"
@@ -65,6 +67,36 @@ def errors() -> str:
     )
 
 
+def limits() -> str:
+    """Every rate limit, and the REST operations that do not just count once in `rest` or `anonymous`."""
+    rows = [
+        (
+            f"`{row.name}`",
+            row.by,
+            f"{row.burst} / {row.seconds} s",
+            "refused" if row.closed else "counted by each gateway",
+            row.what,
+        )
+        for row in POLICIES.values()
+    ]
+    special = [
+        (f"`{row.method} {row.path}`", f"`{row.limit}`", str(row.cost))
+        for row in OPERATIONS
+        if row.limit not in {"rest", "anonymous"} or row.cost > 1
+    ]
+    return (
+        "# Rate limits\n\n"
+        "So many at once, and all of them again after so many seconds, one by one (GCRA). `HEADRACE_RATE_LIMITS` changes rows\n"
+        "(`send=500/20,register=off`) or switches all off (`off`). They are counted in Redis, on its clock, for all gateways; what is counted by connection, and how\n"
+        "many sockets there are (`HEADRACE_CONNECTIONS_PER_USER`, `…_PER_ADDRESS`, `HEADRACE_ACCEPTS_PER_SECOND`), by each gateway alone. Of messages and changes a gateway\n"
+        "takes a tenth of the burst at a time. An IPv6 address counts as its /64. Behind a load balancer, name it in `HEADRACE_TRUSTED_PROXIES`: else all\n"
+        "clients have its address.\n\n"
+        + _table(("name", "by", "how many", "while Redis is away", "what"), rows)
+        + "\nREST operations count once in `rest`, by person, or in `anonymous` where they ask for no token, as does a token that is not valid. But:\n\n"
+        + _table(("operation", "limit", "counts"), special)
+    )
+
+
 def metrics() -> str:
     """Every metric of our own."""
     rows: list[tuple[str, ...]] = []
@@ -106,6 +138,7 @@ def guarantees() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": lambda: f"{NOTE}\n{settings()}",
+    "limits.md": lambda: f"{NOTE}\n{limits()}",
     "errors.md": lambda: f"{NOTE}\n{errors()}",
     "metrics.md": lambda: f"{NOTE}\n{metrics()}",
     "cli.md": lambda: f"{NOTE}\n{cli()}",

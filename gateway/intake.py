@@ -159,6 +159,7 @@ class Intake:
         telemetry.message_seconds.labels("accepted").observe(max(0.0, time.time() - intent.at_ms / 1000))
 
     async def _admit(self, intent: Intent) -> None:
+        self._check_load("intents")  # first: what is refused for us all takes nothing of anybody's share
         if isinstance(intent, SendMessage):
             wait_ms = await self._limiter.message(intent.actor_id, intent.conversation_id)
         else:
@@ -169,15 +170,18 @@ class Intake:
     async def append_mark(self, mark: Mark) -> None:
         """The same for a mark; raises the same. After `outcome_unknown` the same again is harmless."""
         try:
+            self._check_load("receipts")
             await self._append("receipts", mark.conversation_id, encode_mark(mark))
         except Refused as refused:
             telemetry.intents.labels("receipt", refused.error.code).inc()
             raise
         telemetry.intents.labels("receipt", "accepted").inc()
 
-    async def _append(self, stream: Adds, conversation_id: ConversationId, entry: bytes) -> None:
+    def _check_load(self, stream: Adds) -> None:
         if refusal := self._load.refusal(stream):
             raise Refused(refusal)
+
+    async def _append(self, stream: Adds, conversation_id: ConversationId, entry: bytes) -> None:
         if self._streams[stream].in_flight >= self._limit:
             raise Refused(error("overloaded", retry_after_ms=FULL_RETRY_MS))
         try:

@@ -44,6 +44,7 @@ def redis_settings(redis: Server) -> Settings:
     return load_settings(
         {},
         environment="development",
+        rate_limits="off",
         redis_url=redis_url(redis),
         namespace=f"t{uuid.uuid4().hex[:10]}",
         partitions=4,
@@ -58,6 +59,7 @@ def settings(redis: Server, mongodb: Server) -> Settings:
     return load_settings(
         {},
         environment="development",
+        rate_limits="off",
         redis_url=redis_url(redis),
         mongodb_url=mongodb_url(mongodb),
         mongodb_database=name,

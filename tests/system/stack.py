@@ -24,6 +24,7 @@ from backplane.leases import Leases
 from backplane.redis import Redis
 from backplane.settings import PREFIX, Settings, load_settings
 from backplane.store.mongo import Store
+from schemas.limits import POLICIES
 from schemas.stages import STAGES
 from tests.services import Server, free_port, mongodb_server, redis_server
 
@@ -48,6 +49,8 @@ QUICK = {
     "drain_seconds": "1",
     "slow_consumer_seconds": "4",
     "access_token_seconds": "3600",
+    # Counted, faults and all, but nobody is refused.
+    "rate_limits": ",".join(f"{name}=1000000/60" for name in POLICIES),
 }
 
 

@@ -81,6 +81,7 @@ async def test_the_answer_to_connect_tells_what_a_client_needs(rig: Rig):
     assert hello["limits"] == {
         "frame_bytes": 65536, "text_length": 10_000, "log_entries": 10_000, "resume_entries": 5000,
         "watched_conversations": 20, "presence_subscriptions": 500,
+        "rates": {},
     }  # fmt: skip
     assert hello["token_expires_at"] > hello["server_time"]
 
