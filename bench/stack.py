@@ -16,6 +16,7 @@ import psutil
 
 from headrace_client import Api, ApiError, Unreachable
 from headrace_client.http import request
+from schemas.limits import POLICIES
 
 START_S = 90.0
 STOP_S = 30.0
