@@ -101,8 +101,8 @@ class Settings(BaseSettings):
 
     signing_key: SecretStr | None = Field(
         None,
-        description="Ed25519 private key, PEM, that signs access tokens. Needed outside development.",
-        examples=["$(openssl genpkey -algorithm ed25519)"],
+        description="Keys that sign and check access tokens: a JWK Set (`headrace keys generate`), or one Ed25519 private key in PEM. Needed outside development.",
+        examples=["$(headrace keys generate)"],
     )
     token_issuer: str = Field("headrace", description="`iss` of access tokens.")
     token_audience: str = Field("headrace", description="`aud` of access tokens.")
@@ -274,9 +274,7 @@ class Settings(BaseSettings):
             faults.append("HEADRACE_WEBHOOKS_ALLOW_PRIVATE is for development only (e.g. false)")
         if not self.development:
             if self.signing_key is None:
-                faults.append(
-                    "HEADRACE_SIGNING_KEY is needed in production (e.g. from `openssl genpkey -algorithm ed25519`)"
-                )
+                faults.append("HEADRACE_SIGNING_KEY is needed in production (e.g. from `headrace keys generate`)")
             token = self.ops_token.get_secret_value() if self.ops_token else None
             if token is not None and (len(token) < MIN_SECRET or len(set(token)) < MIN_SECRET // 4):
                 faults.append(

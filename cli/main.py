@@ -38,6 +38,7 @@ NOUNS: Final = {
     ),
     "users": Noun("cli.users", "Look at people, export what is theirs, erase them.", looks=True),
     "webhooks": Noun("cli.webhooks", "Look through webhooks, switch them off or on.", looks=True),
+    "keys": Noun("cli.keys", "Make, change and list the keys that sign access tokens."),
     "config": Noun("cli.config", "Show or check the settings, secrets masked.", looks=True),
     "version": Noun("cli.version", "Print the version."),
 }

@@ -4,8 +4,6 @@ One key, one algorithm: what a token's header says about keys is compared, never
 `iat` have `LEEWAY_SECONDS`, because gateways' clocks differ.
 """
 
-import base64
-import hashlib
 import secrets
 import time
 from collections import OrderedDict
@@ -16,15 +14,14 @@ import jwt
 import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from backplane.keys import ALGORITHM, BadKeys, KeyRing, read_keys, single
 from backplane.settings import PREFIX, Settings, SettingsError
 from schemas.ids import SessionId, UserId
 from schemas.scopes import SCOPES, Needs, Scope, missing
 
 LEEWAY_SECONDS = 30
 MAX_TOKEN = 4096
-_ALGORITHM = "EdDSA"
 _TYPE = "at+jwt"
 _REMEMBERED = 10_000
 _REQUIRED = ("iss", "aud", "sub", "sid", "iat", "nbf", "exp", "jti")
@@ -63,7 +60,7 @@ class Jwk(msgspec.Struct, frozen=True):
     kid: str
     kty: str = "OKP"
     crv: str = "Ed25519"
-    alg: str = _ALGORITHM
+    alg: str = ALGORITHM
     use: str = "sig"
 
 
@@ -81,28 +78,33 @@ class _Claims(msgspec.Struct, frozen=True):
 
 
 class Tokens:
-    """Issues and verifies access tokens with the key of the settings.
+    """Issues and verifies access tokens with the keys of the settings.
 
-    Without one (development only) a random key is made: its tokens die with the process and mean nothing to another gateway.
+    Without any (development only) a random key is made: its tokens die with the process and mean nothing to another gateway.
 
     Raises:
-        SettingsError: the key is not an Ed25519 private key in PEM.
+        SettingsError: the keys are not of the form.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._issuer, self._audience = settings.token_issuer, settings.token_audience
         self._life_seconds = settings.access_token_seconds
-        self._key = _private_key(settings)
-        self._public = self._key.public_key()
-        x = _base64url(self._public.public_bytes(Encoding.Raw, PublicFormat.Raw))
-        self.jwks = Jwks([Jwk(x, _thumbprint(x))])
-        self._kid = self.jwks.keys[0].kid
+        ring = _ring(settings)
+        self._kid, self._private = ring.current.kid, ring.current.private
+        self._public = {key.kid: key.public for key in ring.keys}
+        self.jwks = Jwks([Jwk(key.x, key.kid) for key in ring.keys])
         self._verified: OrderedDict[str, Identity] = OrderedDict()
+
+    @property
+    def issues(self) -> bool:
+        """Whether this gateway has the private half of the key that signs; else it only checks."""
+        return self._private is not None
 
     def issue(
         self, user_id: UserId, session_id: SessionId, *, now_ms: int, scopes: Collection[Scope] | None = None
     ) -> str:
-        """A token for one session; for a bot's with its scopes, joined by spaces (RFC 9068, 2.2.3)."""
+        """A token for one session; for a bot's with its scopes, joined by spaces (RFC 9068, 2.2.3). Only if this gateway `issues`."""
+        assert self._private is not None  # noqa: S101 - who asks has looked
         now = now_ms // 1000
         claims = {
             "iss": self._issuer,
@@ -115,7 +117,7 @@ class Tokens:
             "jti": secrets.token_urlsafe(12),
             **({} if scopes is None else {"scope": " ".join(sorted(scopes))}),
         }
-        return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"typ": _TYPE, "kid": self._kid})
+        return jwt.encode(claims, self._private, algorithm=ALGORITHM, headers={"typ": _TYPE, "kid": self._kid})
 
     def verify(self, token: str) -> Identity:
         """Who the token speaks for. A token that was verified before only has its end looked at.
@@ -139,12 +141,14 @@ class Tokens:
             raise BadToken("authentication_failed")
         try:
             header = jwt.get_unverified_header(token)
-            if (header.get("alg"), header.get("typ"), header.get("kid")) != (_ALGORITHM, _TYPE, self._kid):
+            # One algorithm, whatever the header says; a key of ours, wherever else it points (RFC 8725, 3.1 and 3.10).
+            key = self._public.get(str(header.get("kid")))
+            if key is None or (header.get("alg"), header.get("typ")) != (ALGORITHM, _TYPE):
                 raise BadToken("authentication_failed")
             claims = jwt.decode(
                 token,
-                self._public,
-                algorithms=[_ALGORITHM],
+                key,
+                algorithms=[ALGORITHM],
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=LEEWAY_SECONDS,  # for nbf and iat; exp is compared by `verify`, exactly
@@ -163,26 +167,11 @@ def _granted(scope: str) -> frozenset[Scope]:
     return frozenset(found)
 
 
-def _private_key(settings: Settings) -> Ed25519PrivateKey:
+def _ring(settings: Settings) -> KeyRing:
     if settings.signing_key is None:
         _log.warning("no signing key: tokens end with this process; other gateways will not take them")
-        return Ed25519PrivateKey.generate()
+        return single(Ed25519PrivateKey.generate())
     try:
-        key = load_pem_private_key(settings.signing_key.get_secret_value().encode(), password=None)
-    except (ValueError, TypeError):
-        key = None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(
-            f"{PREFIX}SIGNING_KEY is not an Ed25519 private key in PEM (e.g. from `openssl genpkey -algorithm ed25519`)"
-        )
-    return key
-
-
-def _thumbprint(x: str) -> str:
-    """The key's id: SHA-256 over its required members, sorted, without white space (RFC 7638, RFC 8037 A.3)."""
-    canonical = msgspec.json.encode({"crv": "Ed25519", "kty": "OKP", "x": x}, order="sorted")
-    return _base64url(hashlib.sha256(canonical).digest())
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        return read_keys(settings.signing_key.get_secret_value())
+    except BadKeys as failure:
+        raise SettingsError(f"{PREFIX}SIGNING_KEY: {failure} (e.g. from `headrace keys generate`)") from None

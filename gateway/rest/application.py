@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from backplane.keys import CACHE_SECONDS
 from gateway.problems import HANDLERS
 from gateway.rest import (
     auth,
@@ -55,7 +56,7 @@ def rest_routes(api: Api) -> list[BaseRoute]:
         return Response(document, media_type="application/json", headers={"Cache-Control": "public, max-age=300"})
 
     async def jwks(_: Request) -> Response:
-        return answer(api.tokens.jwks, headers={"Cache-Control": "public, max-age=300"})
+        return answer(api.tokens.jwks, headers={"Cache-Control": f"public, max-age={CACHE_SECONDS}"})
 
     return [*routes(api, OPERATIONS), Route("/openapi.json", openapi), Route("/.well-known/jwks.json", jwks)]
 

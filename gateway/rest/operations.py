@@ -114,9 +114,11 @@ def anonymous(
     answers: Mapping[int, Any],
     limit: PolicyName = "anonymous",
 ) -> Operation:
-    """An operation that needs no token; its `limit` is one by address."""
+    """An operation that needs no token but gives one; its `limit` is one by address."""
 
     async def respond(api: Api, request: Request) -> Response:
+        if not api.tokens.issues:
+            raise Problem("unsupported", "This gateway only checks tokens; sign in where they are issued.")
         spent = await api.limiter.address(limit, address_of(request))
         with _limited(spent) as headers:
             return headed(await handle(Call(api, request, await _decode(request, asks), _now_ms())), headers)

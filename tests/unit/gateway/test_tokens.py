@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from backplane.keys import generate, rotate
 from backplane.settings import Settings, SettingsError, load_settings
 from gateway.tokens import LEEWAY_SECONDS, BadToken, Tokens
 from schemas.ids import SessionId, UserId
@@ -204,3 +205,33 @@ def test_the_published_key_verifies_our_tokens(tokens: Tokens) -> None:
 def test_a_key_of_another_kind_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match="HEADRACE_SIGNING_KEY"):
         Tokens(make_settings(signing_key="not a key"))
+
+
+def test_old_and_new_gateways_take_each_others_tokens_through_a_rotation() -> None:
+    """Two rotations: what the first ring has signed is refused after the second, when all of it has long ended."""
+    rings = [generate(100)]
+    for _ in range(2):
+        rings.append(rotate(rings[-1], 200))
+    first, second, third = (Tokens(make_settings(signing_key=ring.encode().decode())) for ring in rings)
+    for issuing, checking in ((first, second), (second, first), (second, third), (third, second)):
+        assert checking.verify(issuing.issue(USER, SESSION, now_ms=now_ms())).user_id == USER
+    with pytest.raises(BadToken, match="authentication_failed"):
+        Tokens(make_settings(signing_key=rotate(rings[2], 300).encode().decode())).verify(
+            first.issue(USER, SESSION, now_ms=now_ms())
+        )
+    assert len(second.jwks.keys) == 3
+
+
+def test_a_gateway_with_public_halves_only_checks() -> None:
+    ring = generate(100)
+    issuing = Tokens(make_settings(signing_key=ring.encode().decode()))
+    checking = Tokens(make_settings(signing_key=ring.public().encode().decode()))
+    assert (issuing.issues, checking.issues) == (True, False)
+    assert checking.verify(issuing.issue(USER, SESSION, now_ms=now_ms())).user_id == USER
+
+
+def test_the_published_set_holds_no_private_half() -> None:
+    ring = generate(100)
+    published = msgspec.json.encode(Tokens(make_settings(signing_key=ring.encode().decode())).jwks).decode()
+    assert [key["kid"] for key in msgspec.json.decode(published)["keys"]] == [key.kid for key in ring.keys]
+    assert not [key for key in ring.keys if (key.d or "") in published]
