@@ -1,6 +1,7 @@
 """Logs and metrics: structlog to stdout, prometheus-client's registry; every metric is declared here (docs/metrics.md)."""
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -92,6 +93,34 @@ class Repeats:
         return event
 
 
+_SECRET_NAMES = re.compile(r"password|secret|token$|^token|authorization|cookie|signing_key", re.IGNORECASE)
+_SECRETS = re.compile(
+    r"eyJ[\w-]{8,}\.[\w.-]+"  # a JWT
+    r"|(?i:bearer)\s+\S+"
+    r"|hr[bw]_[\w-]{16,}"  # a bot's token
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # the password of a URL
+)
+MASK = "[masked]"
+
+
+def masked(text: str) -> str:
+    """The text without what looks like a token or a password."""
+    return _SECRETS.sub(MASK, text)
+
+
+def mask_secrets(
+    logger: structlog.typing.WrappedLogger, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """A structlog processor, the last net: whoever logs has not put a secret there in the first place."""
+    del logger, method
+    for name, value in event.items():
+        if _SECRET_NAMES.search(name):
+            event[name] = MASK
+        elif isinstance(value, str):
+            event[name] = masked(value)
+    return event
+
+
 def configure_logging(settings: Settings) -> None:
     """Send every log line of this process to stdout, as JSON or for people."""
     shared: list[structlog.typing.Processor] = [
@@ -100,6 +129,7 @@ def configure_logging(settings: Settings) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
+        mask_secrets,
     ]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()

@@ -1,5 +1,6 @@
-"""Whose address a request comes from, and what of it rate limits count."""
+"""Whose address a request comes from, what of it rate limits count, and which names are ours. Pure."""
 
+from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
 
 from starlette.requests import HTTPConnection
@@ -23,3 +24,15 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped:
         return str(parsed.ipv4_mapped)
     return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+
+
+def is_known(host: str | None, allowed: Sequence[str]) -> bool:
+    """Whether a `Host` header names one of these; `*.example.org` is every name below example.org. An empty list knows any."""
+    if not allowed:
+        return True
+    name = (host or "").lower()
+    name = name[: name.index("]") + 1] if name.startswith("[") and "]" in name else name.partition(":")[0]
+    return any(
+        name == one.lower() or (one.startswith("*.") and name.endswith(one[1:].lower()) and len(name) >= len(one))
+        for one in allowed
+    )

@@ -29,6 +29,7 @@ from backplane.streams import Intents
 from gateway.answers import Answers
 from gateway.grants import Grants
 from gateway.health import Health, internal_routes, public_routes
+from gateway.http import PunctualProtocol
 from gateway.intake import Intake
 from gateway.limiter import Limiter
 from gateway.listeners import Listeners
@@ -81,8 +82,8 @@ async def serve(settings: Settings) -> None:
         )
         gateway = await stack.enter_async_context(open_gateway(settings))
         proxies = settings.trusted_proxies
-        servers = [(_server(gateway.public, proxies), listener)]
-        servers += [(_server(gateway.internal, proxies), one) for one in internal]
+        servers = [(make_server(gateway.public, proxies), listener)]
+        servers += [(make_server(gateway.internal, proxies), one) for one in internal]
 
         # Loop: until a signal, or until one of these fails: none of them ends by itself.
         serving = [asyncio.create_task(server.serve([one]), name="http") for server, one in servers]
@@ -167,7 +168,7 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
             hub,
             health,
             api,
-            public=make_application(table, settings.allowed_origins),
+            public=make_application(table, settings),
             internal=make_application(internal_routes(health)),
         )
 
@@ -222,11 +223,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(application: Starlette, trusted_proxies: Sequence[str]) -> uvicorn.Server:
+def make_server(application: Starlette, trusted_proxies: Sequence[str]) -> uvicorn.Server:
+    """Uvicorn as this gateway needs it."""
     return _Server(
         uvicorn.Config(
             application,
-            http="httptools",
+            http=PunctualProtocol,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from backplane.keys import CACHE_SECONDS
+from backplane.settings import Settings
 from gateway.problems import HANDLERS
 from gateway.rest import (
     auth,
@@ -27,7 +28,7 @@ from gateway.rest import (
     webhooks,
 )
 from gateway.rest.api import Api
-from gateway.rest.edge import BodyLimit, LastNet, SecurityHeaders
+from gateway.rest.edge import BodyLimit, KnownHost, LastNet, SecurityHeaders
 from gateway.rest.openapi import describe
 from gateway.rest.operations import answer, routes
 
@@ -61,11 +62,11 @@ def rest_routes(api: Api) -> list[BaseRoute]:
     return [*routes(api, OPERATIONS), Route("/openapi.json", openapi), Route("/.well-known/jwks.json", jwks)]
 
 
-def make_application(table: Sequence[BaseRoute], allowed_origins: Sequence[str] = ()) -> Starlette:
-    """An ASGI application that answers everything in the documented forms, refusals and bugs too."""
+def make_application(table: Sequence[BaseRoute], settings: Settings | None = None) -> Starlette:
+    """An ASGI application that answers everything in the documented forms, refusals and bugs too; without settings, an internal one."""
     cors = Middleware(
         CORSMiddleware,
-        allow_origins=allowed_origins,
+        allow_origins=settings.allowed_origins if settings else (),
         allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", auth.CUSTOM_HEADER],
         allow_credentials=True,
@@ -73,6 +74,12 @@ def make_application(table: Sequence[BaseRoute], allowed_origins: Sequence[str] 
     )
     return Starlette(
         routes=table,
-        middleware=[Middleware(SecurityHeaders), cors, Middleware(LastNet), Middleware(BodyLimit)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(KnownHost, settings.allowed_hosts if settings else ()),
+            cors,
+            Middleware(LastNet),
+            Middleware(BodyLimit),
+        ],
         exception_handlers=dict(HANDLERS),
     )

@@ -4,10 +4,13 @@ ASGI layers of our own, because the framework's answer errors in plain text, and
 problem to the client and as a traceback to the operator only.
 """
 
+from collections.abc import Sequence
+
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.addresses import is_known
 from gateway.problems import Problem, render
 
 MAX_BODY = 64 * 1024
@@ -49,6 +52,24 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_hardened)
+
+
+class KnownHost:
+    """Refuses names that are not ours: a page of another name must not make this server believe that it is that name (DNS rebinding).
+
+    Health is asked by address, and tells nobody anything.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+        self._app, self._allowed = app, allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; of sockets the handshake looks at the name."""
+        about_names = scope["type"] == "http" and not scope["path"].startswith("/health")
+        if about_names and not is_known(Headers(scope=scope).get("host"), self._allowed):
+            await render(Problem("bad_request", "This server is not known by that name."))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class LastNet:

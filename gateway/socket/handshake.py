@@ -6,6 +6,7 @@ The upgrade is accepted before anything is refused, so that a browser sees our c
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
+from gateway.addresses import is_known
 from schemas.client_frames import BadFrame, Connect, decode_frame
 from schemas.errors import CLOSES, UNSUPPORTED_DATA, CloseRow
 from schemas.ids import Position
@@ -31,13 +32,20 @@ def chosen_protocol(offered: Sequence[str]) -> str | None:
 
 
 def check_upgrade(
-    *, offered: Sequence[str], origins: Sequence[str], host: str | None, allowed_origins: Collection[str]
+    *,
+    offered: Sequence[str],
+    origins: Sequence[str],
+    host: str | None,
+    allowed_origins: Collection[str],
+    allowed_hosts: Sequence[str] = (),
 ) -> None:
     """Judge the headers of an upgrade.
 
     Raises:
-        Refused: the web origin may not use this server, or the client speaks another protocol.
+        Refused: the name is not this server's, the web origin may not use it, or the client speaks another protocol.
     """
+    if not is_known(host, allowed_hosts):
+        raise Refused(CLOSES["bad_request"], "this server is not known by that name")
     if origins and not (len(origins) == 1 and _may(origins[0], host, allowed_origins)):
         raise Refused(CLOSES["forbidden_origin"])
     if offered and SUBPROTOCOL not in offered:

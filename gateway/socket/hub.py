@@ -194,6 +194,7 @@ class Hub:
                     origins=websocket.headers.getlist("origin"),
                     host=websocket.headers.get("host"),
                     allowed_origins=self._settings.allowed_origins,
+                    allowed_hosts=self._settings.allowed_hosts,
                 )
                 connect, asked, identity = await self._introduce(line)
                 user = identity.user_id

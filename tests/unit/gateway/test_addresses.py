@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.addresses import network_of
+from gateway.addresses import is_known, network_of
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,26 @@ from gateway.addresses import network_of
 )
 def test_what_counts_as_one_client(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "known"),
+    [
+        ("anything", [], True),
+        (None, [], True),
+        ("chat.example", ["chat.example"], True),
+        ("CHAT.example:8443", ["Chat.example"], True),
+        ("evil.example", ["chat.example"], False),
+        ("chat.example.evil.example", ["chat.example"], False),
+        (None, ["chat.example"], False),
+        ("", ["chat.example"], False),
+        ("a.chat.example", ["*.chat.example"], True),
+        ("chat.example", ["*.chat.example"], False),
+        (".chat.example", ["*.chat.example"], False),
+        ("evilchat.example", ["*.chat.example"], False),
+        ("[::1]:8000", ["[::1]"], True),
+        ("[::1", ["[::1]"], False),
+    ],
+)
+def test_which_names_are_ours(host: str | None, allowed: list[str], known: bool) -> None:
+    assert is_known(host, allowed) is known
