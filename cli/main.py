@@ -36,7 +36,7 @@ NOUNS: Final = {
     "replay": Noun(
         "cli.replay", "Send past entries through the stages again; a dry run unless told otherwise.", looks=True
     ),
-    "users": Noun("cli.users", "Look at people, export what is theirs, erase them.", looks=True),
+    "users": Noun("cli.users", "Look at people, shut them out, export what is theirs, erase them.", looks=True),
     "webhooks": Noun("cli.webhooks", "Look through webhooks, switch them off or on.", looks=True),
     "keys": Noun("cli.keys", "Make, change and list the keys that sign access tokens."),
     "config": Noun("cli.config", "Show or check the settings, secrets masked.", looks=True),

@@ -1,4 +1,4 @@
-"""`headrace users`: who somebody is, everything that is theirs as a file, and their erasure (GDPR, articles 15, 17 and 20)."""
+"""`headrace users`: who somebody is, shutting them out, everything that is theirs as a file, their erasure (GDPR, articles 15, 17 and 20)."""
 
 import asyncio
 from typing import IO
@@ -13,7 +13,7 @@ _one = click.argument("user", metavar="USER")
 
 @click.group
 def command() -> None:
-    """Look at people, export what is theirs, erase them. USER is a username or an id."""
+    """Look at people, sign them out, shut them out, export what is theirs, erase them. USER is a username or an id."""
 
 
 @command.command
@@ -27,6 +27,44 @@ def show(*, user: str, as_json: bool) -> None:
     from cli.asking import users as asking
 
     output.show_one(asyncio.run(asking.show(user)), as_json=as_json)
+
+
+@command.command
+@_one
+def disable(*, user: str) -> None:
+    """Shut somebody out: they can not sign in, their tokens count no more, and their sockets close within a second.
+
+    What they wrote stays. An entry in the audit log says that it was done.
+
+    Example:  headrace users disable mallory
+    """
+    from cli.asking import accounts as asking
+
+    output.say(asyncio.run(asking.disable(user)))
+
+
+@command.command
+@_one
+def enable(*, user: str) -> None:
+    """Let somebody in again who was shut out; they sign in anew.
+
+    Example:  headrace users enable mallory
+    """
+    from cli.asking import accounts as asking
+
+    output.say(asyncio.run(asking.enable(user)))
+
+
+@command.command("sign-out")
+@_one
+def sign_out(*, user: str) -> None:
+    """End all sessions of somebody, whose device was stolen perhaps; their sockets close within a second.
+
+    Example:  headrace users sign-out alice
+    """
+    from cli.asking import accounts as asking
+
+    output.say(asyncio.run(asking.sign_out(user)))
 
 
 @command.command

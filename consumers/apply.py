@@ -57,7 +57,7 @@ def apply(batch: Batch, intent: Change) -> Outcome:
     outcome = _apply(batch, intent, operation_id)
     operation = documents.operation(intent, operation_id)
     batch.operations[operation_id] = operation
-    batch.plan.add_operation(operation)
+    batch.plan.add_operation(operation, documents.audit_entry(intent, operation_id))
     return outcome
 
 

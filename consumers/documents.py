@@ -1,5 +1,6 @@
 """The documents and ids that intents become. Pure."""
 
+from backplane.store.audit import AuditEntry
 from backplane.store.conversations import StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage
 from backplane.store.operations import StoredOperation, rejection_id
@@ -14,7 +15,7 @@ from schemas.ids import (
     message_id_of,
     operation_id_of,
 )
-from schemas.intents import Change, CreateConversation, Intent, SendMessage, body_hash
+from schemas.intents import Change, ChangeRole, CreateConversation, Intent, RemoveMember, SendMessage, body_hash
 
 EVERYBODY = UserId("all")
 """What stands among the mentions for everybody in the conversation."""
@@ -41,6 +42,25 @@ def operation(intent: Change, operation_id: OperationId) -> StoredOperation:
         body_hash=body_hash(intent),
         kind=kind_of(intent),
         at_ms=intent.at_ms,
+    )
+
+
+def audit_entry(intent: Change, operation_id: OperationId) -> AuditEntry | None:
+    """What the audit log says of a change: of roles, and of who was put out. Its id is the operation's: to repeat it adds nothing."""
+    match intent:
+        case ChangeRole():
+            event, detail = "member.role_changed", {"role": intent.role}
+        case RemoveMember() if intent.user_id != intent.actor_id:
+            event, detail = "member.removed", dict[str, str]()
+        case _:
+            return None
+    return AuditEntry(
+        entry_id=operation_id,
+        at_ms=intent.at_ms,
+        event=event,
+        actor=intent.actor_id,
+        subject_id=intent.user_id,
+        detail={"conversation_id": intent.conversation_id, **detail},
     )
 
 

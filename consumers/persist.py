@@ -2,7 +2,7 @@
 
 Each batch writes in one order, and a crash after any step leaves something that the next owner continues from::
 
-    states, targets ─▶ decide ─▶ step by step: creations, changes, messages, operations ─▶ counters ─▶ (the runner settles)
+    states, targets ─▶ decide ─▶ step by step: creations, changes, messages, audit, operations ─▶ counters ─▶ (the runner settles)
        ▲                                         │
        └──── look repeats up, decide again ◀─────┘ refused by a unique index, or changed by somebody else
 
@@ -73,7 +73,7 @@ class Persist:
         rules: Rules,
     ) -> None:
         self._names, self._partition, self._claim = names, partition, claim
-        self._messages, self._conversations, self._operations, self._blocks = stores
+        self._messages, self._conversations, self._operations, self._blocks, self._audit = stores
         self._ring, self._drop, self._rules = ring, drop, rules
         self._late_seconds, self._left_open = late_seconds, False
         self._ledger = Ledger()
@@ -241,6 +241,8 @@ class Persist:
             return False
         if not await self._insert(step.messages):
             return False
+        if step.audits:
+            await self._definitely(partial(self._audit.record, step.audits))
         # Last, because it says that all of the above is done (hole B12).
         if step.operations:
             await self._definitely(partial(self._operations.record, step.operations))

@@ -1,7 +1,7 @@
 """What a batch comes to: what to write, step by step, and what is to be said of each intent. Pure.
 
 A step is written whole before the next one begins, and within a step creations go before changes, changes before new messages,
-and the record of operations last. A conversation's batch has a second step only where something depends on what the first one
+then the audit log, and the record of operations last. A conversation's batch has a second step only where something depends on what the first one
 writes: so what is stored is a prefix of what was numbered, as far as anything depends on it (hole A9)::
 
     send #1, send #2, edit #2, mute, send #3
@@ -10,6 +10,7 @@ writes: so what is stored is a prefix of what was numbered, as far as anything d
 
 from dataclasses import dataclass, field
 
+from backplane.store.audit import AuditEntry
 from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage
@@ -112,6 +113,7 @@ class Step:
     )
     messages: list[StoredMessage] = field(default_factory=list[StoredMessage])
     """In the order of their numbers, voids included."""
+    audits: list[AuditEntry] = field(default_factory=list[AuditEntry])
     operations: list[StoredOperation] = field(default_factory=list[StoredOperation])
 
 
@@ -175,9 +177,12 @@ class Plan:
         first, _ = changed.get(key, (before, after))
         changed[key] = (first, after)
 
-    def add_operation(self, operation: StoredOperation) -> None:
-        """Record an operation with the change that it made, or after it."""
-        self._step(self._place(operation.conversation_id)).operations.append(operation)
+    def add_operation(self, operation: StoredOperation, audit: AuditEntry | None = None) -> None:
+        """Record an operation with the change that it made, or after it, and what the audit log is to say of it."""
+        step = self._step(self._place(operation.conversation_id))
+        step.operations.append(operation)
+        if audit is not None:
+            step.audits.append(audit)
 
     def add_refusal(self, refusal: StoredOperation) -> None:
         """Record a refusal; what would have made it none comes after it."""

@@ -100,7 +100,7 @@ def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> 
         settings.names,
         tenure.partition,
         tenure,
-        stores=Stores(store.messages, store.conversations, store.operations, store.blocks),
+        stores=Stores(store.messages, store.conversations, store.operations, store.blocks, store.audit),
         ring=partial(doorbells.ring, redis),
         drop=_logs(settings, redis).drop,
         late_seconds=settings.mongodb_timeout_seconds,

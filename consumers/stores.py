@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from backplane.store.audit import AuditEntry
 from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import Counters, StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage, Thread
@@ -94,6 +95,14 @@ class BlockStore(Protocol):
         ...
 
 
+class AuditStore(Protocol):
+    """What persist needs of `backplane.store.audit.Audit`."""
+
+    async def record(self, entries: Sequence[AuditEntry]) -> None:
+        """Note what was done."""
+        ...
+
+
 class Stores(NamedTuple):
     """Everything that persist reads and writes."""
 
@@ -101,3 +110,4 @@ class Stores(NamedTuple):
     conversations: ConversationStore
     operations: OperationStore
     blocks: BlockStore
+    audit: AuditStore

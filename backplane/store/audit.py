@@ -1,13 +1,15 @@
 """The audit log: who did what to whom, appended and never changed."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 from pymongo import DESCENDING
+from pymongo.errors import BulkWriteError
 from uuid_utils import uuid7
 
 from backplane.store.documents import Database, Document, from_document, to_document
-from backplane.store.failures import reading, writing
+from backplane.store.failures import reading, refused_indexes, writing
 from schemas.ids import UserId
 from schemas.names import AUDIT
 
@@ -41,6 +43,14 @@ class Audit:
         )
         with writing():
             await self._entries.insert_one(to_document(entry))
+
+    async def record(self, entries: Sequence[AuditEntry]) -> None:
+        """Note what stages did, each under an id of its own; what is noted already stays as it is. Safe to repeat."""
+        with writing():
+            try:
+                await self._entries.insert_many([to_document(entry) for entry in entries], ordered=False)
+            except BulkWriteError as failure:
+                refused_indexes(failure)
 
     async def about(self, subject_id: UserId, *, limit: int = PAGE) -> list[AuditEntry]:
         """What was done to a person, newest first, at most so much; 0: all."""

@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 from backplane.errors import Transient
 from backplane.logs import Logs
 from backplane.redis import Redis
+from backplane.revocations import Revocations
 from backplane.settings import Settings
 from backplane.store.conversations import StoredMember
 from backplane.store.messages import StoredMessage
@@ -75,6 +76,7 @@ class Eraser:
         self._store, self._user_id, self._names = store, user_id, redis.names
         self._wait_seconds = wait_seconds
         self._intents = Intents(redis, limit=2 * _AT_ONCE)
+        self._revocations = Revocations(redis, token_seconds=settings.access_token_seconds)
         self._logs = Logs(redis, max_entries=settings.log_max_entries, epoch_ttl_seconds=settings.epoch_ttl_seconds)
         self.erased = Erased()
 
@@ -82,10 +84,10 @@ class Eraser:
         """Nobody signs in as them any more, nor as a bot of theirs."""
         now_ms = _now_ms()
         await self._audit("user.erase.begun")
-        await self._store.users.disable(self._user_id)
         await self._store.sessions.delete_all(self._user_id)
         for bot in [self._user_id, *(bot.user_id for bot in await self._store.users.bots_of(self._user_id))]:
             await self._store.users.disable(bot)
+            await self._revocations.disable(bot)
             await self._store.bot_tokens.revoke_all(bot, now_ms=now_ms)
         for webhook in await self._store.webhooks.of_owner(self._user_id):
             await self._store.webhooks.delete(webhook.webhook_id)

@@ -17,6 +17,7 @@ from backplane.streams import Entry
 from cli import output
 from cli.asking import systems
 from cli.asking.entries import summary
+from cli.asking.users import operator
 from cli.failures import Failure
 from cli.places import Reference
 from schemas.ids import ConversationId, StreamId, UserId
@@ -68,12 +69,27 @@ class Found:
     sample: list[output.Row] = field(default_factory=list[output.Row])
 
 
+async def _audit(selection: Selection, found: Found) -> None:
+    """Before it is done: a replay that is cut off was one, too."""
+    asked = {"conversation_id": selection.conversation, "said_by": selection.user, "partition": selection.partition}
+    async with systems.the_store() as store:
+        await store.audit.append(
+            "streams.replayed",
+            actor=operator(),
+            at_ms=time.time_ns() // 1_000_000,
+            streams=list(selection.streams),
+            entries=found.matched,
+            of={name: value for name, value in asked.items() if value is not None},
+        )
+
+
 async def replay(selection: Selection, *, execute: bool, rate: int) -> Found:
     """Count what matches and keep a few for show; with `execute`, append all of it again at `rate` entries a second."""
     async with systems.the_redis() as redis:
         bounds = await _bounds(redis, selection)
         found = await _look(redis, selection, bounds)
         if execute and found.matched:
+            await _audit(selection, found)
             with _progress(found.matched) as progress:
                 found.sent = await _send(redis, selection, bounds, rate, progress)
         return found

@@ -242,7 +242,7 @@ async def _open_session(
     if after is None or after.disabled or after.password_hash != user.password_hash:
         await api.store.sessions.revoke(session.session_id, now_ms=now_ms)
         raise Problem("authentication_failed", "The account was changed meanwhile; sign in again.")
-    await _audit(call, "session.opened", user, session_id=session.session_id, device=device)
+    await _audit(call, "session.opened", user, session_id=session.session_id)
     return _signed_in(api, user, session, token, now_ms, cookie=cookie, status=status)
 
 

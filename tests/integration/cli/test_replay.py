@@ -27,6 +27,10 @@ def test_what_is_executed_is_sent_once_unchanged_and_in_order(deployment: Deploy
     [found] = deployment.json("replay", "--all", "--execute", "--rate", "100000")
     assert (found["matched"], found["sent"]) == (700, 700)
     assert deployment.intents(3) == before + before
+    (noted,) = deployment.with_store(lambda store: store.database["audit"].find({}).to_list())
+    assert noted["event"] == "streams.replayed"
+    assert noted["actor"].startswith("operator:")
+    assert noted["detail"] == {"streams": ["intents", "receipts"], "entries": 700, "of": {}}
 
 
 def test_marks_are_sent_again_too_behind_the_intents(deployment: Deployment) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from backplane.redis import Redis
+from backplane.revocations import Revocations
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.store.webhooks import StoredWebhook
@@ -25,6 +26,7 @@ from schemas.ids import (
     ConversationId,
     IntentId,
     MessageId,
+    SessionId,
     UserId,
     direct_conversation_id,
     message_id_of,
@@ -185,7 +187,9 @@ def test_of_whom_was_erased_nothing_is_left_but_an_id(deployment: Deployment) ->
         assert {user: (one.role, one.current) for user, one in members.items()} == {
             people.ann.user_id: ("admin", False), people.ben.user_id: ("member", True), people.cid.user_id: ("owner", True)
         }  # fmt: skip
-        assert [one.event for one in await store.audit.about(people.ann.user_id)] == ["user.erased", "user.erase.begun"]
+        noted = [one.event for one in await store.audit.about(people.ann.user_id)]
+        assert [one for one in noted if one.startswith("user.")] == ["user.erased", "user.erase.begun"]
+        assert noted.count("member.removed") == 2  # of the two conversations
         again = await headrace(deployment, "users", "erase", people.ann.user_id, "--yes", "--json")
         assert json.loads(again.stdout)["messages"] == 0
         await check_erased(people, store)
@@ -241,5 +245,39 @@ def test_one_person_is_shown(deployment: Deployment) -> None:
         done = await headrace(deployment, "users", "show", people.ben.username, "--json")
         row = json.loads(done.stdout)
         assert (row["user_id"], row["state"], row["conversations"]) == (people.ben.user_id, "enabled", 3)
+
+    with_people(deployment, then)
+
+
+def test_who_is_disabled_is_signed_out_everywhere_until_enabled(deployment: Deployment) -> None:
+    async def then(people: People, store: Store) -> None:
+        ann = people.ann.user_id
+        redis = await Redis.open(deployment.settings)
+        revocations = Revocations(redis, token_seconds=600)
+        (session,) = await store.sessions.of_user(ann)
+        done = await headrace(deployment, "users", "disable", people.ann.username)
+        assert done.returncode == 0, done.stderr
+        assert (await store.users.get(ann)).disabled
+        assert (await store.sessions.get(session.session_id)).revoked_ms is not None
+        assert await revocations.reason(ann, SessionId("any")) == "account_disabled"
+        assert (await headrace(deployment, "users", "enable", people.ann.username)).returncode == 0
+        assert not (await store.users.get(ann)).disabled
+        assert await revocations.reason(ann, SessionId("any")) is None
+        assert await revocations.reason(ann, session.session_id) == "session_revoked"  # the old tokens stay dead
+        noted = [(one.event, one.actor.partition(":")[0]) for one in await store.audit.about(ann)]
+        assert noted == [("user.enabled", "operator"), ("user.disabled", "operator")]
+        await redis.close()
+
+    with_people(deployment, then)
+
+
+def test_signing_somebody_out_ends_their_sessions_alone(deployment: Deployment) -> None:
+    async def then(people: People, store: Store) -> None:
+        done = await headrace(deployment, "users", "sign-out", people.ann.username)
+        assert "sessions that ended: 1" in done.stderr
+        (session,) = await store.sessions.of_user(people.ann.user_id)
+        assert session.revoked_ms is not None
+        assert not (await store.users.get(people.ann.user_id)).disabled
+        assert (await headrace(deployment, "users", "sign-out", "nobody")).returncode == 1
 
     with_people(deployment, then)

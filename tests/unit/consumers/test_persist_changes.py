@@ -118,6 +118,7 @@ def content(world: World) -> dict[str, Any]:
         "conversations": {key: (found.title, found.last_seq) for key, found in world.conversations.items()},
         "blocks": {key: found.blocked for key, found in world.blocks.items()},
         "operations": {key: (found.intent_id, found.kind) for key, found in world.operations.items()},
+        "audit": {key: (entry.event, entry.actor, entry.subject_id) for key, entry in world.audit.items()},
     }  # fmt: skip
 
 
@@ -180,6 +181,9 @@ async def test_every_kind_of_change_is_made_and_told_whatever_the_batch() -> Non
         ANN: "member", BEN: "owner", CID: "member", DAN: "member"
     }  # fmt: skip
     assert room.conversations[ROOM].title == "a title"
+    assert sorted(content(room)["audit"].values()) == [
+        ("member.removed", BEN, CID), ("member.role_changed", ANN, BEN), ("member.role_changed", ANN, BEN)
+    ]  # fmt: skip
     for world in worlds:
         check_told(world)
         refused = [event.header.event_id for event in world.events if event.header.event.endswith(".rejected")]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from backplane.errors import Fenced, Unknown
+from backplane.store.audit import AuditEntry
 from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import Counters, StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage, Thread
@@ -46,6 +47,7 @@ class World:
     people: dict[tuple[ConversationId, UserId], StoredMember] = field(default_factory=dict)
     operations: dict[OperationId, StoredOperation] = field(default_factory=dict)
     blocks: dict[tuple[UserId, UserId], StoredBlock] = field(default_factory=dict)
+    audit: dict[str, AuditEntry] = field(default_factory=dict)
     fault: Callable[[int], BaseException | None] = lambda _: None
     """Called with the number of each write that was done; what it returns is raised after that write."""
     late: list[Sequence[StoredMessage]] = field(default_factory=list)
@@ -125,7 +127,7 @@ class Process:
             NAMES,
             0,
             self,
-            stores=Stores(Inserts(self), Creates(self), Records(self), Blocked(self)),
+            stores=Stores(Inserts(self), Creates(self), Records(self), Blocked(self), Audited(self)),
             ring=self.ring,
             drop=self.drop,
             late_seconds=0.0,
@@ -292,6 +294,18 @@ class Creates:
                     last_message_id=raised.last_message_id,
                     oldest_ms=raised.oldest_ms,
                 )
+            self.world.wrote()
+
+
+class Audited:
+    """`audit` as one process sees it."""
+
+    def __init__(self, process: Process) -> None:
+        self.world = process.world
+
+    async def record(self, entries: Sequence[AuditEntry]) -> None:
+        for entry in entries:
+            self.world.audit.setdefault(entry.entry_id, entry)
             self.world.wrote()
 
 
