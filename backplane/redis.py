@@ -150,6 +150,10 @@ class Redis:
         """A connection of the caller's own, not yet open."""
         return Connection(self._driver.make_connection(), self._greeting)
 
+    def plain_connection(self) -> "Connection":
+        """One that adopts nothing and asks for no function, not yet open: to look at a server that may be none of ours."""
+        return Connection(self._driver.make_connection(), lambda: [("PING",)])
+
     def _greeting(self) -> list[Command]:
         era, tags = secrets.token_hex(8), map(self.names.shard_tag, range(self.names.shards))
         return [fcall("adopt", [self.names.run(tag), self.names.era(tag)], [era, int(self.lossless)]) for tag in tags]
