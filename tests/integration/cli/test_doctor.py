@@ -145,7 +145,7 @@ def test_a_lossless_restart_that_is_none(deployment: Deployment, own: Server) ->
     assert doctor(deployment, 0, **claimed)["redis appendfsync"]["is"] == "ok"
 
 
-def test_a_replica_is_an_error(deployment: Deployment, own: Server, redis: Server) -> None:
+def test_a_replica_is_an_error(deployment: Deployment, own: Server) -> None:
     on(own, ("REPLICAOF", "127.0.0.1", str(free_port())))
     assert doctor(deployment, 1, HEADRACE_REDIS_URL=redis_url(own))["redis role"]["is"] == "error"
 
