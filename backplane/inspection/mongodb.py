@@ -4,7 +4,7 @@ from typing import Final
 
 from backplane.errors import Permanent, Transient
 from backplane.inspection.checks import Check, error, judge_clock, ok, versions, warning
-from backplane.settings import Settings
+from backplane.settings import Settings, SettingsError
 from backplane.store.facts import MongoFacts, gather
 from backplane.store.mongo import Store
 
@@ -16,8 +16,8 @@ async def inspect(settings: Settings, *, production: bool) -> list[Check]:
     """Ask and judge. What is away, or lets us not in, is a finding."""
     try:
         store = await Store.open(settings)
-    except Permanent as failure:
-        return [error("mongodb", str(failure), "write HEADRACE_MONGODB_URL as docs/settings.md says")]
+    except SettingsError as failure:
+        return [error("mongodb", str(failure), "write HEADRACE_MONGODB_URL as docs/operations.md says")]
     try:
         return judge(await gather(store, settings.names), production=production)
     except (Transient, Permanent) as failure:
@@ -34,7 +34,7 @@ def unreachable(failure: Exception) -> Check:
     elif "OperationFailure" in said:
         fix = f"put the right user and password into HEADRACE_MONGODB_URL (roles: {ROLES})"
     else:
-        fix = "start MongoDB, or set HEADRACE_MONGODB_URL to where it is; tls=true if it speaks TLS"
+        fix = "start MongoDB, or set HEADRACE_MONGODB_URL to where it is; tls=true if and only if it speaks TLS"
     return error("mongodb", said, fix)
 
 

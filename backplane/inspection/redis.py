@@ -9,7 +9,7 @@ from backplane.errors import Permanent, Transient
 from backplane.inspection.checks import Check, error, judge_clock, ok, versions, warning
 from backplane.layout import compare_copy
 from backplane.redis import GENERAL_SECONDS, Connection, Redis, fcall
-from backplane.settings import Settings
+from backplane.settings import Settings, SettingsError
 from backplane.store.mongo import LayoutMismatch
 
 MIN_VERSION: Final = (7, 0)
@@ -34,7 +34,10 @@ class RedisFacts:
 
 async def inspect(settings: Settings) -> list[Check]:
     """Ask and judge. What is away, or lets us not in, is a finding."""
-    redis = await Redis.open(settings)
+    try:
+        redis = await Redis.open(settings)
+    except SettingsError as failure:
+        return [error("redis", str(failure), "write HEADRACE_REDIS_URL as docs/operations.md says")]
     connection = redis.plain_connection()
     try:
         return judge(await _ask(redis, connection), lossless=settings.redis_lossless_restart)
@@ -53,7 +56,7 @@ def unreachable(failure: Exception) -> Check:
     elif "CERTIFICATE_VERIFY_FAILED" in said:
         fix = "name the CA of Redis' certificate in HEADRACE_REDIS_URL: rediss://…?ssl_ca_certs=<file>; the host must be as the certificate says"
     else:
-        fix = "start Redis, or set HEADRACE_REDIS_URL to where it is; rediss:// if it speaks TLS"
+        fix = "start Redis, or set HEADRACE_REDIS_URL to where it is; rediss:// if it speaks TLS, redis:// if not"
     return error("redis", said, fix)
 
 

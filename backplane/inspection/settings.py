@@ -12,6 +12,7 @@ from backplane.settings import MIN_SECRET, Settings
 
 _OPENSSL: Final = "`openssl genpkey -algorithm ed25519`"
 _YES: Final = {"true", "1", "yes"}
+_NO: Final = {"false", "0", "no", "f", "n"}
 
 
 def refused(faults: str) -> list[Check]:
@@ -63,7 +64,10 @@ def _redis_url(url: str, *, production: bool) -> list[Check]:
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     away = parts.scheme != "unix" and not _is_here(parts.hostname or "localhost")
-    unchecked = parts.scheme == "rediss" and query.get("ssl_cert_reqs", ["required"])[0].lower() != "required"
+    unchecked = (
+        query.get("ssl_cert_reqs", ["required"])[-1].lower() != "required"
+        or query.get("ssl_check_hostname", ["true"])[-1].lower() in _NO
+    )
     return [
         _password(
             "redis password", bool(parts.password) or "password" in query, "HEADRACE_REDIS_URL", production=production
@@ -95,7 +99,7 @@ def _mongodb_url(url: str, *, production: bool) -> list[Check]:
             "mongodb TLS",
             away=not all(_is_here(_without_port(host)) for host in hosts.split(",")),
             encrypted=encrypted,
-            unchecked=encrypted and unchecked,
+            unchecked=unchecked,
             fix="add tls=true to HEADRACE_MONGODB_URL, and tlsCAFile=<file> for a CA of your own",
             production=production,
         ),

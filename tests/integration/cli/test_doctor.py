@@ -15,6 +15,7 @@ from backplane.store.mongo import Store
 from tests.conftest import mongodb_url, redis_url
 from tests.integration.cli.conftest import Deployment
 from tests.services import Server, free_port, mongodb_server, redis_server
+from tests.tls import Authority, tls_in_front_of
 
 DEVELOPMENT = {"HEADRACE_ENVIRONMENT": "development"}
 MACHINE = {"open files", "somaxconn", "python"}
@@ -195,3 +196,28 @@ def test_a_mongodb_that_is_no_replica_set_is_an_error(deployment: Deployment, tm
         server.kill()
     assert rows["mongodb topology"]["is"] == "error"
     assert "--replSet" in rows["mongodb topology"]["fix"]
+
+
+def test_a_certificate_that_is_not_trusted_names_the_option_to_set(
+    deployment: Deployment, redis: Server, mongodb: Server, tmp_path: Path
+) -> None:
+    authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "other", "other")
+    deployment.json("migrate")
+    with (
+        tls_in_front_of(redis.port, authority.issue()) as of_redis,
+        tls_in_front_of(mongodb.port, authority.issue()) as of_mongodb,
+    ):
+
+        def urls(ca: Path) -> dict[str, str]:
+            return {
+                "HEADRACE_REDIS_URL": f"rediss://127.0.0.1:{of_redis.port}/0?ssl_ca_certs={ca}",
+                "HEADRACE_MONGODB_URL": f"mongodb://127.0.0.1:{of_mongodb.port}/?directConnection=true&tls=true&tlsCAFile={ca}",
+            }
+
+        assert doctor(deployment, 0, **urls(authority.path))["redis TLS"]["seen"] == "encrypted"
+        rows = doctor(deployment, 1, **urls(other.path))
+        assert "ssl_ca_certs" in rows["redis"]["fix"]
+        assert "tlsCAFile" in rows["mongodb"]["fix"]
+        rows = doctor(deployment, 1, **urls(tmp_path / "none.pem"))
+        assert "none.pem" in rows["redis"]["seen"]
+        assert "none.pem" in rows["mongodb"]["seen"]

@@ -64,15 +64,15 @@ def test_an_ops_token_is_long_and_varied(token: str | None, level: str) -> None:
         ("rediss://gateway:secret@redis.example:6379/0", "ok", "ok"),
         ("rediss://gateway@redis.example/0?ssl_ca_certs=/ca.pem", "warning", "ok"),
         ("rediss://gateway:secret@redis.example/0?ssl_cert_reqs=none", "ok", "warning"),
+        ("rediss://gateway:secret@redis.example/0?ssl_check_hostname=false", "ok", "warning"),
     ],
 )
 def test_the_url_of_redis_has_a_password_and_tls_to_other_machines(url: str, password: str, tls: str) -> None:
     checks = judged(redis_url=url)
     assert (checks["redis password"].level, checks["redis TLS"].level) == (password, tls)
     assert all(check.fix for check in checks.values() if check.level != "ok")
-    assert {
-        check.level for check in judged(production=False, redis_url=url.replace("=none", "=required")).values()
-    } == {"ok"}
+    checked = url.replace("=none", "=required").replace("=false", "=true")
+    assert {check.level for check in judged(production=False, redis_url=checked).values()} == {"ok"}
 
 
 @pytest.mark.parametrize(
