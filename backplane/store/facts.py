@@ -8,7 +8,7 @@ from backplane.errors import Permanent, Transient
 from backplane.store.documents import Document
 from backplane.store.failures import reading, writing
 from backplane.store.mongo import LayoutMismatch, NotMigrated, Store
-from schemas.names import LAYOUT, Names
+from schemas.names import WEBHOOKS, Names
 
 _NOBODY = "doctor"
 
@@ -62,10 +62,10 @@ async def gather(store: Store, names: Names) -> MongoFacts:
 
 
 async def _writes(store: Store) -> str | None:
-    """An update of nothing: the server waits for the majority to have all that came before, and journalled."""
+    """An update of nothing, where every kind of process may update: the server waits until a majority has all that came before."""
     try:
         with writing():
-            await store.database[LAYOUT].update_one({"_id": _NOBODY}, {"$set": {"seen": True}})
+            await store.database[WEBHOOKS].update_one({"_id": _NOBODY}, {"$set": {"seen": True}})
     except (Transient, Permanent) as failure:
         return str(failure)
     return None

@@ -58,7 +58,7 @@ const ROLES = {
     "webhooks": ["find", "insert", "update", "remove", "listIndexes", "createIndex"],
     "webhook_deliveries": ["find", "remove", "listIndexes", "createIndex"],
     "bot_tokens": ["find", "update", "listIndexes", "createIndex"],
-    "layout": ["find", "insert", "update"]
+    "layout": ["find", "insert"]
   }
 };
 

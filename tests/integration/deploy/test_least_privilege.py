@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure
 from backplane.redis import Redis
 from backplane.settings import load_settings
 from headrace_client import AnyEvent, Api, Client, Ephemeral, Event, Message, Presence, Resynced, Typing
-from schemas.names import AUDIT, BLOCKS, DELIVERIES, LAYOUT, MESSAGES, OPERATIONS, USERS
+from schemas.names import AUDIT, BLOCKS, DELIVERIES, MESSAGES, OPERATIONS, USERS, WEBHOOKS
 from tests.integration.deploy import recorded
 from tests.integration.deploy.servers import (
     ADMIN,
@@ -83,7 +83,7 @@ async def scenario(folder: Path) -> Seen:
         refused = await asyncio.to_thread(forbidden, mongodb)
         return Seen(
             await refusals(redis),
-            {role: recorded.read(folder, module) for role, module in MODULES.items()},
+            {role: asked(folder, module) for role, module in MODULES.items()},
             cli,
             refused,
         )
@@ -180,8 +180,7 @@ async def spoil_an_entry(stack: Stack, redis: Server) -> None:
 def operators(stack: Stack, folder: Path, user_id: str, webhook_id: str) -> dict[str, subprocess.CompletedProcess[str]]:
     """Every command that looks or mends."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    gateway = stack.gateways[0]
-    environ |= gateway.environ | {
+    environ |= stack.gateways[0].environ | {
         "HEADRACE_REDIS_URL": stack.settings.redis_url.get_secret_value(),
         "HEADRACE_MONGODB_URL": stack.settings.mongodb_url.get_secret_value(),
         "HEADRACE_SMOKE_PASSWORD": "correct horse battery",
@@ -192,13 +191,25 @@ def operators(stack: Stack, folder: Path, user_id: str, webhook_id: str) -> dict
         f"webhooks show {webhook_id}", f"webhooks disable {webhook_id}", f"webhooks enable {webhook_id}",
         f"smoke --url http://{stack.addresses[0]} --user probe --register", "users erase ben --yes",
     )  # fmt: skip
-    launch = [sys.executable, "-m", recorded.__name__, str(folder), "cli.main"]
-    return {
-        words: subprocess.run(
-            [*launch, *words.split()], env=environ, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False
+
+    def run(words: str, record: Path, **urls: str) -> subprocess.CompletedProcess[str]:
+        launch = [sys.executable, "-m", recorded.__name__, str(record), "cli.main", *words.split()]
+        return subprocess.run(
+            launch, env=environ | urls, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False
         )
-        for words in commands
-    }
+
+    done = {words: run(words, folder) for words in commands}
+    for kind, process in (("gateway", stack.gateways[0]), ("consumers", stack.consumers[0])):
+        urls = {name: process.environ[name] for name in ("HEADRACE_REDIS_URL", "HEADRACE_MONGODB_URL")}
+        (folder / kind).mkdir()
+        done[f"doctor, as {kind}"] = run("doctor", folder / kind, **urls)
+    return done
+
+
+def asked(folder: Path, module: str) -> set[tuple[str, str]]:
+    """What a kind of process asked of MongoDB, and the doctor with its URLs."""
+    with_its_urls = recorded.read(folder / module, "cli.main") if (folder / module).exists() else set[tuple[str, str]]()
+    return recorded.read(folder, module) | with_its_urls
 
 
 def forbidden(mongodb: Server) -> set[str]:
@@ -232,7 +243,7 @@ async def refusals(redis: Server) -> set[tuple[str, str]]:
 
 
 def test_redis_refused_nothing_but_what_the_doctor_tries_in_vain(seen: Seen) -> None:
-    assert seen.acl_log == {(OPS, "config|get")}
+    assert seen.acl_log == {(user, "config|get") for user in (GATEWAY, CONSUMERS, OPS)}
 
 
 def test_every_command_of_the_command_line_works(seen: Seen) -> None:
@@ -260,7 +271,7 @@ def test_what_is_looked_for_did_happen(seen: Seen) -> None:
     assert {("insert", MESSAGES), ("insert", OPERATIONS), ("insert", BLOCKS), ("insert", DELIVERIES)} <= seen.mongodb[
         "headraceConsumers"
     ]
-    assert {("insert", AUDIT), ("update", LAYOUT), ("delete", BLOCKS)} <= seen.mongodb["headraceOps"]
+    assert {("insert", AUDIT), ("update", WEBHOOKS), ("delete", BLOCKS)} <= seen.mongodb["headraceOps"]
 
 
 def test_mongodb_refuses_what_nobody_of_ours_does(seen: Seen) -> None:

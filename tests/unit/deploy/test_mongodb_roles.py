@@ -28,7 +28,7 @@ TABLE = {
     names.WEBHOOKS:       ("fiur",  "fiu",     "fiur"),
     names.DELIVERIES:     ("r",     "fir",     "fr"),
     names.BOT_TOKENS:     ("fiu",   "",        "fu"),
-    names.LAYOUT:         ("f",     "f",       "fiu"),
+    names.LAYOUT:         ("f",     "f",       "fi"),
 }  # fmt: skip
 WORDS = {"f": "find", "i": "insert", "u": "update", "r": "remove"}
 
