@@ -15,6 +15,7 @@
     publisher   publishing what may be lost: bounded, in pipelines
     store/      MongoDB: migrations, users, sessions, conversations, messages                         [pymongo]
     layout      the layout that MongoDB keeps and Redis copies: refuse another
+    inspection/ what is wrong with a deployment, for operators
 
 The gateway uses `streams.Intents`, `logs`, `doorbells`, `grants`, `presence`, `publisher`; its REST side and the consumers also use `store`.
 """

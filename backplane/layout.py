@@ -27,7 +27,15 @@ async def check_copy(redis: Redis, names: Names) -> None:
         LayoutMismatch: this Redis belongs to another deployment, or the settings name another layout.
         Transient: Redis is away.
     """
-    copy = await redis.command("GET", names.layout())
+    compare_copy(names, await redis.command("GET", names.layout()))
+
+
+def compare_copy(names: Names, copy: bytes | None) -> None:
+    """Compare with what Redis' key of the layout holds; None: it has none yet.
+
+    Raises:
+        LayoutMismatch: it is another.
+    """
     if copy is not None and copy != _copy(names):
         raise LayoutMismatch(
             f"Redis key {names.layout()} says {copy.decode(errors='replace')}, the settings say {_copy(names).decode()}: set "

@@ -19,6 +19,7 @@ import contextlib
 import functools
 import importlib.resources
 import math
+import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -30,7 +31,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, 
 from redis.exceptions import ConnectionError as ConnectionLost
 
 from backplane.errors import Fenced, Permanent, Transient, Unknown
-from backplane.settings import Settings
+from backplane.settings import Settings, SettingsError
 from schemas.names import Names
 
 Word = bytes | str | int | float
@@ -64,6 +65,8 @@ _REFUSED: Final = frozenset(
 _WRONG_NODE: Final = frozenset({"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN"})
 """Refusals that another connection may not meet: after a failover the address leads elsewhere."""
 
+_CERTIFICATES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
+
 
 # The drivers' own annotations are too loose (redis-py) or wrong (hiredis) for strict checking.
 _pack: Final[Callable[[tuple[Word, ...]], bytes]] = cast("Any", hiredis).pack_command
@@ -79,20 +82,18 @@ class Redis:
     def __init__(self, settings: Settings) -> None:
         self.names: Names = settings.names
         self.lossless: bool = settings.redis_lossless_restart
-        self._driver: Any = cast("Any", ConnectionPool).from_url(
-            settings.redis_url.get_secret_value(),
-            protocol=2,
-            socket_timeout=None,  # time-outs are set per exchange, here
-            socket_connect_timeout=CONNECT_SECONDS,
-            driver_info=None,
-        )
+        self._driver = _driver(settings.redis_url.get_secret_value())
         self._append = _Pool(self.connection, CONNECTIONS)
         self._general = _Pool(self.connection, CONNECTIONS)
         self._blocking = _Pool(self.connection, BLOCKING_CONNECTIONS)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Make the clients; connects lazily, so this succeeds while Redis is away."""
+        """Make the clients; connects lazily, so this succeeds while Redis is away.
+
+        Raises:
+            SettingsError: the URL can not be used.
+        """
         return cls(settings)
 
     async def close(self) -> None:
@@ -149,6 +150,10 @@ class Redis:
     def connection(self) -> "Connection":
         """A connection of the caller's own, not yet open."""
         return Connection(self._driver.make_connection(), self._greeting)
+
+    def plain_connection(self) -> "Connection":
+        """One that adopts nothing and asks for no function, not yet open: to look at a server that may be none of ours."""
+        return Connection(self._driver.make_connection(), lambda: [("PING",)])
 
     def _greeting(self) -> list[Command]:
         era, tags = secrets.token_hex(8), map(self.names.shard_tag, range(self.names.shards))
@@ -269,6 +274,30 @@ class Connection:
             except ResponseError as failure:
                 replies.append(failure)
         return replies
+
+
+def _driver(url: str) -> Any:
+    """What makes the driver's connections."""
+    try:
+        driver: Any = cast("Any", ConnectionPool).from_url(
+            url,
+            protocol=2,
+            socket_timeout=None,  # time-outs are set per exchange, here
+            socket_connect_timeout=CONNECT_SECONDS,
+            driver_info=None,
+        )
+        driver.make_connection()  # only here are the options looked at
+    except ValueError:  # its words may hold a piece of the password
+        raise SettingsError(
+            "HEADRACE_REDIS_URL can not be read; in a password, / is written %2F, @ %40, : %3A (e.g. rediss://user:p%40ss@redis:6379/0)"
+        ) from None
+    except (RedisError, TypeError) as failure:
+        raise SettingsError(f"HEADRACE_REDIS_URL has an option that can not be used: {failure}") from None
+    for option in _CERTIFICATES:
+        path = driver.connection_kwargs.get(option)
+        if path and not os.access(path, os.R_OK):  # else each connection would fail, without a word of which file
+            raise SettingsError(f"HEADRACE_REDIS_URL: {option}={path} can not be read")
+    return driver
 
 
 class _Pool:

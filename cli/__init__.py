@@ -12,6 +12,7 @@
     dead        what the stages gave up on
     replay      past intents through the stages once more
     migrate     indexes and layout
+    doctor      what is wrong with a deployment, and how to mend it
     smoke       one message from end to end through a running gateway
     asking/     what these ask of Redis and MongoDB; imported when a command runs, not for its --help
     output      rows as a table or as JSON lines

@@ -29,6 +29,7 @@ NOUNS: Final = {
     "smoke": Noun("cli.smoke", "Send one message from end to end and say how long it took.", looks=True),
     "gateway": Noun("cli.gateway", "Run a gateway: REST and WebSocket."),
     "consumers": Noun("cli.consumers", "Run consumer stages."),
+    "doctor": Noun("cli.doctor", "Say what is wrong with settings, Redis, MongoDB or this machine.", looks=True),
     "migrate": Noun("cli.migrate", "Create or check MongoDB's indexes and the layout.", looks=True),
     "streams": Noun("cli.streams", "Look into the partition streams.", looks=True),
     "groups": Noun("cli.groups", "Show lag, pending entries and owners of the stages.", looks=True),

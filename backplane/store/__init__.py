@@ -12,6 +12,7 @@
     bots           tokens of bots, with their scopes
     webhooks       who wants which events where, and how that goes
     deliveries     what waits to be sent to a webhook
+    facts          what a server says of itself, for `headrace doctor`
     together       writes of several partitions in one command
     documents      structs to documents and back; bounded queries
     failures       the driver's exceptions, translated once

@@ -10,10 +10,10 @@ from typing import Any, Final, Self
 
 import msgspec
 from pymongo import AsyncMongoClient
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from backplane.errors import Transient
-from backplane.settings import Settings
+from backplane.settings import Settings, SettingsError
 from backplane.store import indexes
 from backplane.store.audit import Audit
 from backplane.store.blocks import Blocks
@@ -85,16 +85,17 @@ class Store:
         """Make the client; connects lazily, so this succeeds while MongoDB is away.
 
         Raises:
-            Permanent: the URL is none.
+            SettingsError: the URL can not be used, or a file that it names can not be read.
         """
+        url = settings.mongodb_url.get_secret_value()
         limits: dict[str, Any] = {
             "timeoutMS": round(settings.mongodb_timeout_seconds * 1000),
             "serverSelectionTimeoutMS": min(SELECTION_MS, round(settings.mongodb_timeout_seconds * 1000)),
             "waitQueueTimeoutMS": QUEUE_MS,
         }
-        with reading():
+        try:
             client: AsyncMongoClient[Document] = AsyncMongoClient(
-                settings.mongodb_url.get_secret_value(),
+                url,
                 w="majority",
                 journal=True,
                 readConcernLevel="majority",
@@ -102,6 +103,12 @@ class Store:
                 appname="headrace",
                 **limits,
             )
+        except OSError as failure:
+            raise SettingsError(
+                f"HEADRACE_MONGODB_URL names a file of certificates that can not be used: {failure}"
+            ) from None
+        except (PyMongoError, ValueError) as failure:
+            raise SettingsError(_unreadable(url, failure)) from None
         return cls(client, client[settings.mongodb_database])
 
     async def close(self) -> None:
@@ -188,6 +195,16 @@ def _compare(stored: StoredLayout, names: Names) -> None:
             f"the database has schema version {stored.schema_version}, this program speaks {SCHEMA_VERSION}; "
             "run `headrace migrate` of the newest version, and that version of the program"
         )
+
+
+def _unreadable(url: str, failure: Exception) -> str:
+    if "@" not in url:
+        return f"HEADRACE_MONGODB_URL can not be read: {failure}"
+    # The driver's words may hold a piece of the password.
+    return (
+        "HEADRACE_MONGODB_URL can not be read; in a password, / is written %2F, @ %40, : %3A "
+        "(e.g. mongodb://user:p%40ss@mongo-1,mongo-2/?replicaSet=rs0)"
+    )
 
 
 def _said(names: Names) -> str:

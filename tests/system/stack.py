@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -183,16 +183,31 @@ class Stack:
 
 
 @contextlib.asynccontextmanager
-async def run_stack(folder: Path, *, gateways: int = 2, consumers: int = 2, **overrides: str) -> AsyncGenerator[Stack]:
+async def run_stack(
+    folder: Path,
+    *,
+    gateways: int = 2,
+    consumers: int = 2,
+    redis: Server | None = None,
+    mongodb: Server | None = None,
+    of_kind: Mapping[str, Mapping[str, str]] | None = None,
+    launch: Sequence[str] = ("-m",),
+    **overrides: str,
+) -> AsyncGenerator[Stack]:
     """Start everything, wait until it is ready, and tear it down whatever happened.
 
     Args:
         folder: an empty one, for data and output.
         gateways: how many.
         consumers: how many processes, each with all stages.
-        overrides: settings by name, beside `QUICK`.
+        redis: the server, not started yet; a plain one if not given.
+        mongodb: the same.
+        of_kind: settings of the gateways (`gateway`) or of the consumers alone.
+        launch: Python's arguments before the name of the module.
+        overrides: settings by name, beside `QUICK`; the tester's connections have them too.
     """
-    redis, mongodb = redis_server(folder / "redis"), mongodb_server(folder / "mongodb")
+    redis = redis or redis_server(folder / "redis")
+    mongodb = mongodb or mongodb_server(folder / "mongodb")
     values = QUICK | {
         "redis_url": f"redis://127.0.0.1:{redis.port}/0",
         "mongodb_url": f"mongodb://127.0.0.1:{mongodb.port}/",
@@ -208,8 +223,10 @@ async def run_stack(folder: Path, *, gateways: int = 2, consumers: int = 2, **ov
         ports = {"PORT": port, "INTERNAL_PORT": internal_port} if kind == "gateway" else {"METRICS_PORT": internal_port}
         made = Process(
             f"{kind}-{number}",
-            ["-m", kind, *arguments],
-            environ | {PREFIX + name: str(value) for name, value in ports.items()},
+            [*launch, kind, *arguments],
+            environ
+            | {PREFIX + name.upper(): value for name, value in (of_kind or {}).get(kind, {}).items()}
+            | {PREFIX + name: str(value) for name, value in ports.items()},
             port,
             internal_port,
             folder / f"{kind}-{number}.log",

@@ -129,6 +129,24 @@ def test_production_needs_a_signing_key_and_a_right_one(start: Start, redis: Ser
         assert "Traceback" not in error
 
 
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        ("HEADRACE_REDIS_URL", "rediss://a:pass/word@127.0.0.1/0"),
+        ("HEADRACE_REDIS_URL", "rediss://127.0.0.1/0?ssl_ca_certs=/none.pem"),
+        ("HEADRACE_MONGODB_URL", "mongodb://a:pass/word@127.0.0.1/"),
+        ("HEADRACE_MONGODB_URL", "mongodb://127.0.0.1/?tls=true&tlsCAFile=/none.pem"),
+    ],
+)
+def test_a_url_that_can_not_be_used_is_said_without_its_password(
+    start: Start, redis: Server, mongodb: Server, variable: str, url: str
+) -> None:
+    exit_code, error = start(environment(redis, mongodb) | {variable: url}).end()
+    assert (exit_code, error.count("\n")) == (2, 1), error
+    assert variable in error
+    assert "word@" not in error
+
+
 @pytest.mark.anyio
 async def test_a_migration_is_waited_for_and_another_layout_is_refused(
     start: Start, settings: Settings, redis: Server, mongodb: Server

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import anyio
 import pytest
+from pydantic import SecretStr
 
 from backplane.errors import Permanent, Transient, Unknown
-from backplane.settings import Settings
+from backplane.settings import Settings, SettingsError
 from backplane.store.mongo import LayoutMismatch, Store
 from tests.integration.store.shapes import a_message, a_session, new_id
 from tests.services import Server
@@ -105,9 +106,13 @@ async def test_without_mongodb_everything_is_transient_within_the_limit(dead_sto
     assert time.monotonic() - began < 30
 
 
-async def test_a_url_that_is_none_is_permanent(settings: Settings) -> None:
-    with pytest.raises(Permanent):
-        await Store.open(settings.model_copy(update={"mongodb_url": type(settings.mongodb_url)("mongodb://a,,b:x/")}))
+@pytest.mark.parametrize(
+    "url", ["mongodb://a,,b:x/", "mongodb://ada:se/cret@a/", "mongodb://a/?tls=true&tlsCAFile=/none.pem"]
+)
+async def test_a_url_that_can_not_be_used_is_wrong_settings(settings: Settings, url: str) -> None:
+    with pytest.raises(SettingsError, match="HEADRACE_MONGODB_URL") as caught:
+        await Store.open(settings.model_copy(update={"mongodb_url": SecretStr(url)}))
+    assert "cret" not in str(caught.value)
 
 
 async def test_a_write_without_an_answer_is_unknown_and_its_repeat_is_definite(
