@@ -14,7 +14,7 @@
 const ROLES = {
   "headraceGateway": {
     "users": ["find", "insert", "update", "listIndexes"],
-    "sessions": ["find", "insert", "update", "listIndexes"],
+    "sessions": ["find", "insert", "update", "remove", "listIndexes"],
     "conversations": ["find", "listIndexes"],
     "members": ["find", "listIndexes"],
     "messages": ["find", "listIndexes"],
@@ -46,7 +46,7 @@ const ROLES = {
   },
   "headraceOps": {
     "users": ["find", "update", "listIndexes", "createIndex"],
-    "sessions": ["find", "remove", "listIndexes", "createIndex"],
+    "sessions": ["find", "update", "remove", "listIndexes", "createIndex"],
     "conversations": ["find", "update", "listIndexes", "createIndex"],
     "members": ["find", "listIndexes", "createIndex"],
     "messages": ["find", "listIndexes", "createIndex"],

@@ -189,7 +189,7 @@ def operators(stack: Stack, folder: Path, user_id: str, webhook_id: str) -> dict
         "migrate", "doctor", "streams ls", "streams info 0", "streams tail intents -n 3", "groups", "dead ls", "dead drop --all --yes",
         "replay --all --execute", f"replay user {user_id} --execute", "users show ada", "users export ada", "webhooks ls",
         f"webhooks show {webhook_id}", f"webhooks disable {webhook_id}", f"webhooks enable {webhook_id}",
-        f"smoke --url http://{stack.addresses[0]} --user probe --register", "users erase ben --yes",
+        f"smoke --url http://{stack.addresses[0]} --user probe --register", "users disable ben", "users enable ben", "users sign-out ben", "users erase ben --yes",
     )  # fmt: skip
 
     def run(words: str, record: Path, **urls: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ INDEXED = {index.collection for index in INDEXES}
 TABLE = {
     #                      gateway  consumers  ops
     names.USERS:          ("fiu",   "",        "fu"),
-    names.SESSIONS:       ("fiu",   "",        "fr"),
+    names.SESSIONS:       ("fiur",  "",        "fur"),
     names.CONVERSATIONS:  ("f",     "fiu",     "fu"),
     names.MEMBERS:        ("f",     "fiu",     "f"),
     names.MESSAGES:       ("f",     "fiu",     "f"),

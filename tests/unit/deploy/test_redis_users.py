@@ -9,7 +9,7 @@ from tests.unit.deploy.acl import users
 
 # Functions run as whoever calls them, so a user needs what is inside of those that its process calls, too.
 FUNCTIONS = {
-    "headrace-gateway": {"adopt", "grant", "heads", "lag", "open", "presence"},
+    "headrace-gateway": {"adopt", "grant", "heads", "lag", "open", "presence", "take"},
     "headrace-consumers": {
         "acquire", "adopt", "append", "attempt", "bury", "cut", "fetch", "grant", "heartbeat", "prolong", "release", "renew", "settle",
     },
@@ -17,15 +17,18 @@ FUNCTIONS = {
 }  # fmt: skip
 CONNECTION = {"ping", "fcall", "function|load", "info"}
 DIRECT = {
-    # layout, streams.Intents, logs.read, grants, publisher, doorbells
-    "headrace-gateway": {"get", "set", "xadd", "xrange", "mget", "spublish", "ssubscribe", "sunsubscribe"},
+    # layout, streams.Intents, logs.read, grants, publisher, doorbells, revocations
+    "headrace-gateway": {
+        "get", "set", "xadd", "xrange", "mget", "spublish", "ssubscribe", "sunsubscribe", "hmget", "hgetall", "hset", "expire",
+    },
     # layout, streams.Partition, leases, logs.drop and set aside, doorbells.ring, retention's intents
     "headrace-consumers": {
         "get", "set", "xread", "xrange", "xadd", "hdel", "zrem", "del", "spublish", "sadd", "smembers", "srem",
     },
-    # layout, history, leases.owners, logs.drop, doctor
+    # layout, history, leases.owners, logs.drop, revocations, doctor
     "headrace-ops": {
         "get", "set", "xlen", "xrange", "xrevrange", "xadd", "xdel", "memory|usage", "xinfo|groups", "del", "spublish", "time",
+        "hset", "hdel", "expire",
     },
 }  # fmt: skip
 HAVE_SUBCOMMANDS = {"XINFO", "XGROUP"}
