@@ -101,7 +101,7 @@ class Settings(BaseSettings):
 
     signing_key: SecretStr | None = Field(
         None,
-        description="Keys that sign and check access tokens: a JWK Set (`headrace keys generate`), or one Ed25519 private key in PEM. Needed outside development.",
+        description="Keys that sign and check access tokens: a JWK Set (`headrace keys generate`), or one Ed25519 private key in PEM. Gateways need it outside development.",
         examples=["$(headrace keys generate)"],
     )
     token_issuer: str = Field("headrace", description="`iss` of access tokens.")
@@ -273,8 +273,6 @@ class Settings(BaseSettings):
         if self.webhooks_allow_private and not self.development:
             faults.append("HEADRACE_WEBHOOKS_ALLOW_PRIVATE is for development only (e.g. false)")
         if not self.development:
-            if self.signing_key is None:
-                faults.append("HEADRACE_SIGNING_KEY is needed in production (e.g. from `headrace keys generate`)")
             token = self.ops_token.get_secret_value() if self.ops_token else None
             if token is not None and (len(token) < MIN_SECRET or len(set(token)) < MIN_SECRET // 4):
                 faults.append(

@@ -83,7 +83,7 @@ class Tokens:
     Without any (development only) a random key is made: its tokens die with the process and mean nothing to another gateway.
 
     Raises:
-        SettingsError: the keys are not of the form.
+        SettingsError: the keys are not of the form, or there are none outside development.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -168,6 +168,8 @@ def _granted(scope: str) -> frozenset[Scope]:
 
 
 def _ring(settings: Settings) -> KeyRing:
+    if settings.signing_key is None and not settings.development:
+        raise SettingsError(f"{PREFIX}SIGNING_KEY is needed in production (e.g. from `headrace keys generate`)")
     if settings.signing_key is None:
         _log.warning("no signing key: tokens end with this process; other gateways will not take them")
         return single(Ed25519PrivateKey.generate())

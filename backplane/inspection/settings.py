@@ -3,14 +3,12 @@
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import SecretStr
 
 from backplane.inspection.checks import Check, error, ok, warning
+from backplane.keys import BadKeys, read_keys
 from backplane.settings import MIN_SECRET, Settings
 
-_OPENSSL: Final = "`openssl genpkey -algorithm ed25519`"
 _YES: Final = {"true", "1", "yes"}
 _NO: Final = {"false", "0", "no", "f", "n"}
 
@@ -33,17 +31,30 @@ def judge(settings: Settings, *, production: bool) -> list[Check]:
 
 def _signing_key(key: SecretStr | None, *, production: bool) -> list[Check]:
     what = "signing key"
-    if key is None:  # in production that was refused already
-        return [] if production else [ok(what, "none; in development each gateway makes one of its own")]
+    if key is None and production:
+        return [ok(what, "none: right for consumers and operators; a gateway does not start without")]
+    if key is None:
+        return [ok(what, "none; in development each gateway makes one of its own")]
     try:
-        is_ours = isinstance(load_pem_private_key(key.get_secret_value().encode(), None), Ed25519PrivateKey)
-    except (ValueError, TypeError):
-        is_ours = False
-    if not is_ours:
+        ring = read_keys(key.get_secret_value())
+    except BadKeys as failure:
         return [
-            error(what, "no Ed25519 private key in PEM", f"make one with {_OPENSSL}; set HEADRACE_SIGNING_KEY_FILE")
+            error(
+                what,
+                str(failure),
+                "make keys with `headrace keys generate --out <file>`; set HEADRACE_SIGNING_KEY_FILE",
+            )
         ]
-    return [ok(what, "Ed25519")]
+    if ring.current.private is None:
+        return [ok(what, "public halves alone: this gateway checks tokens and issues none")]
+    if all(one.status != "next" for one in ring.keys):
+        fix = "replace it by `headrace keys generate --out <file>`; people refresh once more"
+        return [
+            warning(what, "one key alone: it can not be changed without ending all access tokens", fix)
+            if production
+            else ok(what, "Ed25519")
+        ]
+    return [ok(what, f"Ed25519, {len(ring.keys)} keys")]
 
 
 def _ops_token(token: SecretStr | None) -> Check:

@@ -91,10 +91,10 @@ def test_mongodb_away_is_an_error_and_redis_is_looked_at_all_the_same(deployment
     assert rows["redis functions"]["is"] == "ok"
 
 
-def test_in_production_a_missing_key_is_an_error_and_everything_else_is_looked_at(deployment: Deployment) -> None:
+def test_in_production_a_wrong_key_is_an_error_and_everything_else_is_looked_at(deployment: Deployment) -> None:
     deployment.json("migrate")
-    rows = doctor(deployment, 1, HEADRACE_ENVIRONMENT="production")
-    assert "HEADRACE_SIGNING_KEY" in rows["settings"]["seen"]
+    rows = doctor(deployment, 1, HEADRACE_ENVIRONMENT="production", HEADRACE_SIGNING_KEY="none")
+    assert rows["signing key"]["is"] == "error"
     assert rows["redis password"]["is"] == rows["mongodb password"]["is"] == "warning"
     assert rows["mongodb topology"]["is"] == "warning", "one member"
     assert rows["redis functions"]["is"] == rows["mongodb writes"]["is"] == "ok"

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from backplane.inspection.checks import Check
 from backplane.inspection.settings import judge, refused
+from backplane.keys import generate
 from backplane.settings import load_settings
 
 
@@ -21,27 +22,32 @@ def judged(*, production: bool = True, **values: Any) -> dict[str, Check]:
 
 
 def test_every_fault_that_stops_a_process_is_a_finding() -> None:
-    checks = refused("HEADRACE_PORT: too large\nHEADRACE_SIGNING_KEY is needed in production")
+    checks = refused("HEADRACE_PORT: too large\nHEADRACE_OPS_TOKEN is weak")
     assert [(check.level, check.seen.split()[0].strip(":")) for check in checks] == [
         ("error", "HEADRACE_PORT"),
-        ("error", "HEADRACE_SIGNING_KEY"),
+        ("error", "HEADRACE_OPS_TOKEN"),
     ]
     assert all(check.fix for check in checks)
 
 
-def test_a_signing_key_must_be_ed25519() -> None:
-    good = judged(signing_key=pem(ed25519.Ed25519PrivateKey.generate()))["signing key"]
+def test_signing_keys_are_ed25519_and_can_be_rotated() -> None:
+    ring = generate(100)
+    good = judged(signing_key=ring.encode().decode())["signing key"]
     assert (good.level, good.fix) == ("ok", None)
-    for wrong in ("not a key", pem(rsa.generate_private_key(65537, 2048))):
+    assert judged(signing_key=ring.public().encode().decode())["signing key"].level == "ok"
+    single = pem(ed25519.Ed25519PrivateKey.generate())
+    assert judged(signing_key=single)["signing key"].level == "warning"
+    assert judged(production=False, signing_key=single)["signing key"].level == "ok"
+    for wrong in ("not a key", "{}", pem(rsa.generate_private_key(65537, 2048))):
         check = judged(signing_key=wrong)["signing key"]
         assert check.level == "error"
-        assert "openssl" in str(check.fix)
+        assert "headrace keys generate" in str(check.fix)
         assert wrong not in check.seen
 
 
-def test_no_signing_key_is_right_in_development_alone() -> None:
-    assert judged(production=False)["signing key"].level == "ok"
-    assert "signing key" not in judged(production=True), "it is among the faults"
+@pytest.mark.parametrize("production", [True, False])
+def test_only_gateways_need_keys(production: bool) -> None:
+    assert judged(production=production)["signing key"].level == "ok"
 
 
 @pytest.mark.parametrize(
