@@ -89,7 +89,7 @@ def limits() -> str:
         "So many at once, and all of them again after so many seconds, one by one (GCRA). `HEADRACE_RATE_LIMITS` changes rows\n"
         "(`send=500/20,register=off`) or switches all off (`off`). They are counted in Redis, on its clock, for all gateways; what is counted by connection, and how\n"
         "many sockets there are (`HEADRACE_CONNECTIONS_PER_USER`, `…_PER_ADDRESS`, `HEADRACE_ACCEPTS_PER_SECOND`), by each gateway alone. Of messages and changes a gateway\n"
-        "takes a tenth of the burst at a time. An IPv6 address counts as its /64. Behind a load balancer, name it in `HEADRACE_TRUSTED_PROXIES`: else all\n"
+        "takes several at a time, at most a tenth of the burst and about as many as were just spent. An IPv6 address counts as its /64. Behind a load balancer, name it in `HEADRACE_TRUSTED_PROXIES`: else all\n"
         "clients have its address.\n\n"
         + _table(("name", "by", "how many", "while Redis is away", "what"), rows)
         + "\nREST operations count once in `rest`, by person, or in `anonymous` where they ask for no token, as does a token that is not valid. But:\n\n"

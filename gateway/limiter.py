@@ -1,6 +1,7 @@
 """Rate limits of this gateway: counted in Redis for all gateways, by itself while Redis is away (schemas/limits.py has the table).
 
-Of what is done often, a tenth of the burst is taken at a time and spent here: an ordinary message costs no round trip.
+Of what is done often, several are taken at a time and spent here: who talks a lot costs few round trips. How many follows what was spent of
+the last ones, so that gateways together never hold back more than was just spent through them.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ REMEMBERED: Final = 20_000
 AWAY_SECONDS: Final = 1.0
 """After Redis did not answer, it is not asked for this long."""
 _SHARE: Final = 10
+"""The largest share is the burst divided by this."""
 
 _K = TypeVar("_K")
 _T = TypeVar("_T")
@@ -64,8 +66,15 @@ class _Share:
     """What this gateway holds of one subject's bucket."""
 
     there: int = 0
+    granted: int = 0
     until: float = 0.0
     refused_until: float = 0.0
+
+    def wants(self, policy: Policy, now: float) -> int:
+        """How many to take next: twice as many while they are spent in time, else as many as were."""
+        spent = self.granted - self.there
+        wanted = 2 * spent if now < self.until else spent
+        return max(1, min(wanted, policy.burst // _SHARE))
 
 
 class Limiter:
@@ -169,7 +178,8 @@ class Limiter:
         share = _remember(self._shares, key, _Share)
         wait_ms = _from_share(share)
         if wait_ms is None:
-            wait_ms = await self._fetch_share(share, Wish(key, policy, 1, max(1, policy.burst // _SHARE)))
+            wanted = share.wants(policy, time.monotonic())
+            wait_ms = await self._fetch_share(share, Wish(key, policy, 1, wanted))
         return _counted(policy, wait_ms)
 
     async def _fetch_share(self, share: _Share, wish: Wish) -> int:
@@ -184,8 +194,9 @@ class Limiter:
         if not grant.granted:
             share.refused_until = now + grant.wait_ms / 1000
             return grant.wait_ms
-        # What is not spent in the time in which it comes again is given up: the bucket has it by then.
-        share.there, share.until = grant.granted - 1, now + grant.granted * wish.policy.interval_us / 1e6
+        # What is not spent by then is given up: the bucket is full again without it.
+        share.granted, share.there = grant.granted, grant.granted - 1
+        share.until = now + wish.policy.seconds
         return 0
 
     # Without Redis
