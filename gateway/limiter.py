@@ -29,6 +29,8 @@ REMEMBERED: Final = 20_000
 """Subjects of which something is kept here; the longest unused goes first, and its share with it."""
 AWAY_SECONDS: Final = 1.0
 """After Redis did not answer, it is not asked for this long."""
+FLOOD_COST: Final = 20
+"""Connections that one counts for which is ended for its flood of frames."""
 _SHARE: Final = 10
 """The largest share is the burst divided by this."""
 
@@ -92,6 +94,7 @@ class Limiter:
         self._shares: OrderedDict[str, _Share] = OrderedDict()
         self._turns: OrderedDict[UserId, asyncio.Lock] = OrderedDict()
         self._own: OrderedDict[str, Bucket] = OrderedDict()
+        self._refused: OrderedDict[str, float] = OrderedDict()
         self._away_until = float("-inf")
 
     def policy(self, name: PolicyName) -> Policy | None:
@@ -156,17 +159,33 @@ class Limiter:
         """Something else that is counted by person. Raises as `call`."""
         return await self._once(name, self._names.user_limit(user_id, name), 1)
 
+    async def punish(self, user_id: UserId) -> None:
+        """Count the connection of somebody who floods as many: else each new one would be as good as the last."""
+        policy = self._policies.get("connect")
+        if policy is not None and not self._away:
+            try:
+                await self._buckets.take([Wish(self._names.user_limit(user_id, "connect"), policy, 1, FLOOD_COST)])
+            except Transient as failure:
+                self._miss(failure)
+
     async def _once(self, name: PolicyName, key: str, cost: int) -> Spent | None:
         policy = self._policies.get(name)
         if policy is None:
             return None
         wish = Wish(key, policy, cost, cost)
+        wait = self._refused.get(key, 0.0) - time.monotonic()
+        if wait > 0:  # a storm of what is refused anyway costs no round trips
+            return Spent(policy, 0, policy.seconds * 1000, _counted(policy, math.ceil(wait * 1000)))
+        self._refused.pop(key, None)
         if not self._away:
             try:
                 (grant,) = await self._buckets.take([wish])
-                return _spent(wish, grant)
             except Transient as failure:
                 self._miss(failure)
+            else:
+                if grant.wait_ms and cost == 1:
+                    _remember(self._refused, key, lambda: time.monotonic() + grant.wait_ms / 1000)
+                return _spent(wish, grant)
         return self._without(wish)
 
     # Shares

@@ -66,7 +66,13 @@ _ROWS: Final = (
     Policy("conversation", "conversation", 2000, 20, "Messages into one conversation, by everybody"),
     Policy("change", "user", 200, 20, "Changes of one person: edits, deletions, reactions, pins, members, titles"),
     Policy("typing", "connection", 100, 20, "Frames that say that somebody types"),
-    Policy("frames", "connection", 1000, 10, "Frames of one connection, of whatever type"),
+    Policy(
+        "frames",
+        "connection",
+        300,
+        10,
+        "Frames of one connection, of whatever type; over it, the connection ends and counts as 20",
+    ),
 )
 
 POLICIES: Final[Mapping[PolicyName, Policy]] = {row.name: row for row in _ROWS}

@@ -59,6 +59,10 @@ class Admission:
         if self._by_network[network_of(address)] > self._an_address:
             raise Refused(CLOSES["connection_limit"], f"more than {self._an_address} sockets of one address")
 
+    async def punish(self, user_id: UserId) -> None:
+        """Somebody has flooded a connection: let them come again less often."""
+        await self._limiter.punish(user_id)
+
     async def check_person(self, user_id: UserId, address: str, *, connections: int) -> None:
         """Judge a socket whose token is valid; `connections`: how many its user has here already.
 

@@ -267,6 +267,8 @@ class Hub:
             self._ephemera.depart(connection)
             await self._roster.leave(user, connection)
             self._left.set()
+            if session.goodbye is not None and session.goodbye.row is CLOSES["rate_limited"]:
+                await self._admission.punish(user)
 
     def _begin(self, session: Session, connect: Connect, asked: Position | None, outlook: Outlook) -> None:
         head, reason = outlook
