@@ -67,6 +67,14 @@ async def test_reactions_are_sets_of_people(alice: Person, bob: Person) -> None:
     assert code(await bob("POST", f"{path}/reactions", json={"emoji": "no"})) == (400, "bad_request")
 
 
+async def test_an_emoji_that_is_too_long_is_refused_and_not_cut_to_another_one(alice: Person, bob: Person) -> None:
+    path = f"/api/messages/{(await said(alice, await alice.group(bob)))['message_id']}/reactions"
+    accents = "\u0301" * 63
+    assert (await bob("POST", path, json={"emoji": f"👍{accents}"})).status_code == 200
+    assert code(await bob("DELETE", f"{path}/👍{accents}\u0301")) == (400, "bad_request")
+    assert (await bob("DELETE", f"{path}/👍{accents}")).json()["reactions"] == {}
+
+
 async def test_a_thread_counts_its_replies_and_is_paged(alice: Person, bob: Person) -> None:
     room = await alice.group(bob)
     root = await said(alice, room)
