@@ -59,6 +59,11 @@ def test_bounds_and_requirements_reach_the_document(document: dict) -> None:
     assert "bot's token is refused" in document["paths"]["/api/bots"]["post"]["description"]
 
 
+def test_a_time_is_described_as_one(document: dict) -> None:
+    mine = document["components"]["schemas"]["Mine"]["properties"]
+    assert {"type": "string", "format": "date-time"} in mine["muted_until"]["anyOf"]
+
+
 def test_every_path_is_in_the_protocol() -> None:
     documented = re.sub(r"\{\w+\}", "{id}", PROTOCOL)
     for row in OPERATIONS:

@@ -149,6 +149,8 @@ async def test_muted_archived_and_cleared_are_one_s_own(alice: Person, bob: Pers
     others = (await bob("GET", f"/api/conversations/{room}")).json()
     assert (others["muted_until"], others["archived"], others["first_seq"]) == (None, False, 1)
     assert (await alice("PATCH", mine, json={"muted_until": None})).json()["muted_until"] is None
+    for time in ("2027-01-01T00:00:00", "tomorrow"):
+        assert code(await alice("PATCH", mine, json={"muted_until": time})) == (400, "bad_request")
 
 
 async def test_who_is_blocked_can_not_write_and_is_not_told_more(alice: Person, bob: Person) -> None:
