@@ -64,6 +64,10 @@ def test_a_time_is_described_as_one(document: dict) -> None:
     assert {"type": "string", "format": "date-time"} in mine["muted_until"]["anyOf"]
 
 
+def test_a_reading_begins_with_the_first_message(document: dict) -> None:
+    assert document["components"]["schemas"]["Read"]["properties"]["read_seq"]["minimum"] == 1
+
+
 def test_every_path_is_in_the_protocol() -> None:
     documented = re.sub(r"\{\w+\}", "{id}", PROTOCOL)
     for row in OPERATIONS:
