@@ -19,13 +19,14 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.problems import Problem
 from gateway.rest.api import Api
+from gateway.rest.mutations import Accepted
 from gateway.tokens import Identity
 from schemas.client_frames import UuidText
 from schemas.scopes import Needs
 
 BODY_SECONDS = 10.0
 MAX_PAGE = 200
-_MAX_KEY = 128
+MAX_KEY = 128
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 Limit = msgspec.Meta(ge=1, le=MAX_PAGE)
@@ -64,8 +65,8 @@ class Call(Generic[A]):
         if key is None:
             return None
         key = key.strip().removeprefix('"').removesuffix('"')
-        if not 1 <= len(key) <= _MAX_KEY or not key.isprintable():
-            raise Problem("bad_request", f"Idempotency-Key must have 1 to {_MAX_KEY} printable characters")
+        if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
+            raise Problem("bad_request", f"Idempotency-Key must have 1 to {MAX_KEY} printable characters")
         return key
 
 
@@ -95,6 +96,8 @@ class Operation(NamedTuple):
     answers: Mapping[int, Any]
     needs: Needs | None
     """What the token must be good for; None: no token is asked for."""
+    keyed: bool
+    """Whether an `Idempotency-Key` makes every repeat of a request the same change."""
     respond: Callable[[Api, Request], Awaitable[Response]]
 
 
@@ -111,7 +114,7 @@ def anonymous(
     async def respond(api: Api, request: Request) -> Response:
         return await handle(Call(api, request, await _decode(request, asks), _now_ms()))
 
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, None, respond)
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, None, False, respond)
 
 
 def signed_in(
@@ -122,10 +125,11 @@ def signed_in(
     asks: type[A],
     answers: Mapping[int, Any],
     needs: Needs = "person",
+    keyed: bool | None = None,
 ) -> Operation:
     """An operation for whoever has a valid access token that is good for it; without one its body is not even read.
 
-    An operation that does not say what it needs is closed to bots.
+    An operation that does not say what it needs is closed to bots. One that may answer 202 is `keyed` unless it says otherwise.
     """
 
     async def respond(api: Api, request: Request) -> Response:
@@ -134,7 +138,8 @@ def signed_in(
             raise Problem("forbidden", refusal)
         return await handle(SignedCall(api, request, await _decode(request, asks), _now_ms(), identity))
 
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, needs, respond)
+    keyed = Accepted in answers.values() if keyed is None else keyed
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, needs, keyed, respond)
 
 
 def bearer(request: Request) -> str:

@@ -158,6 +158,7 @@ OPERATIONS = [
         asks=Read,
         answers={200: Receipt, 202: Accepted},
         needs="messages:write",
+        keyed=False,  # it only rises: a repeat is the same without a key
     ),
     signed_in(
         "GET",
