@@ -10,6 +10,7 @@ from tests.system.stack import Stack, run_stack
 
 PATIENT = {
     "heartbeat_seconds": "25",  # nothing is heard of a socket while hypothesis thinks about the next example
+    "sweep_seconds": "30",  # else a message whose doorbell was lost would be in time
     "slow_consumer_seconds": "30",
     "bots_per_owner": "100000",
     "webhooks_per_owner": "100000",

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from gateway.rest.application import OPERATIONS
 from gateway.rest.operations import Operation
 from schemas.errors import ERRORS
+from schemas.ids import MAX_SAFE_INTEGER
 from tests.system.fuzz.bugs import Logs
 from tests.system.fuzz.conftest import thrown
 from tests.system.fuzz.world import World, sign_up
@@ -42,6 +43,9 @@ CHECKS = [
 
 OF_THE_DECODER = (" - at `$", "Expected `", "Object missing required field", "Object contains unknown field")
 """How the decoder of the closed types says no; a handler that knows more than the document has words of ours."""
+
+EDGES = [0, 1, MAX_SAFE_INTEGER, MAX_SAFE_INTEGER + 1, 2**63, 2**64]
+"""Numbers that those who draw at random do not come to."""
 
 ENDS_SESSIONS = {"logout"}
 """What these do, they do to somebody of their own."""
@@ -94,7 +98,10 @@ def cases(operation: Any) -> SearchStrategy[schemathesis.Case]:
 
 
 def put_real_ids(case: schemathesis.Case, world: World, data: st.DataObject) -> None:
-    """The ids that the document's types make up name nothing; let them name what is there, three times of four."""
+    """The ids that the document's types make up name nothing; let them name what is there, three times of four.
+
+    And let numbers be where types and languages end: schemathesis finds out by itself whether the document still allows it.
+    """
     pools = world.pools if data.draw(st.integers(0, 3)) else {}
 
     def real(name: str, value: object) -> Any:
