@@ -33,8 +33,6 @@ class Ledger:
     """What one connection owes: replies by the request's number, and, after some shots, an end with one of these codes."""
 
     owed: Counter[int | None] = field(default_factory=Counter)
-    refusals: Counter[int | None] = field(default_factory=Counter)
-    """Owed too, of bad frames."""
     perhaps: Counter[int | None] = field(default_factory=Counter)
     ends: set[int] = field(default_factory=set)
     bad: int = 0
@@ -52,7 +50,7 @@ class Ledger:
             frame = decode_frame(message.decode())
         except BadFrame as failure:
             self.bad += 1
-            self.refusals[failure.request_id] += 1
+            self.owed[failure.request_id] += 1
             if self.bad >= MAX_BAD_FRAMES:
                 self.ends.add(REFUSED)
             return
@@ -68,20 +66,16 @@ class Ledger:
 
     def paid(self, request_id: int | None) -> bool:
         """A reply came; False if nothing had asked for it."""
-        for account in (self.owed, self.refusals, self.perhaps):
+        for account in (self.owed, self.perhaps):
             if account[request_id] > 0:
                 account[request_id] -= 1
                 return True
-        if request_id is None and (numbered := +self.refusals):
-            # How deep a frame may be before its number can not be read depends on how deep the reader's own stack is.
-            self.refusals[next(iter(numbered))] -= 1
-            return True
         return False
 
     @property
     def unpaid(self) -> Counter[int | None]:
         """The numbers of the requests that wait for a reply."""
-        return +(self.owed + self.refusals)
+        return +self.owed
 
 
 def ends_by_itself(message: bytes) -> int | None:
