@@ -156,7 +156,7 @@ def unseen(attacker: Attacker) -> set[object]:
     assert isinstance(kinds, inspect.UnionType)
     tags = {one.tag for one in kinds.types if isinstance(one, inspect.StructType)}
     shapes = {"message", "fragments", "control", "sized", "binary", "bad UTF-8", "protocol error", "noise"}
-    codes = {"ok", "bad_request", "unsupported", "not_member", "conflict", "authentication_failed"}
+    codes = {"ok", "bad_request", "not_member", "conflict", "authentication_failed"}
     return (
         (tags - {*attacker.types})
         | (shapes - {*attacker.kinds})
