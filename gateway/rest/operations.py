@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -178,7 +179,7 @@ async def _decode(request: Request, asks: type[A]) -> A:
     """
     try:
         if request.method in {"GET", "HEAD"}:
-            return msgspec.convert(dict(request.query_params), asks, strict=False)
+            return msgspec.convert(_once_each(request.query_params), asks, strict=False)
         async with asyncio.timeout(BODY_SECONDS):
             body = await request.body()
         if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -192,6 +193,13 @@ async def _decode(request: Request, asks: type[A]) -> A:
         raise Problem("bad_request", f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
     except ClientDisconnect:
         raise Problem("bad_request", "The client went away.") from None
+
+
+def _once_each(query: QueryParams) -> dict[str, str]:
+    """What is asked in a query; which of two values was meant, nobody can know."""
+    if len(query.multi_items()) > len(query):
+        raise Problem("bad_request", "A parameter of the query comes twice.")
+    return dict(query)
 
 
 def _summary(handle: Callable[..., Any]) -> str:
