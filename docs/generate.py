@@ -63,7 +63,7 @@ def errors() -> str:
         + "\n## Close codes\n\n"
         "4000–4499 ask the client to connect again, 4500–4999 to stop. A `disconnect` frame says the same before the close.\n\n"
         + _table(("close", "name", "reconnect", "meaning"), [standard, *closes])
-        + "\n1007 (not UTF-8) and 1009 (frame too large) are as in RFC 6455.\n"
+        + "\n1002 (no WebSocket frame), 1007 (not UTF-8) and 1009 (frame too large) are as in RFC 6455.\n"
     )
 
 

@@ -63,7 +63,10 @@ async def add_reaction(call: SignedCall[Reaction]) -> Response:
 async def remove_reaction(call: SignedCall[Nothing]) -> Response:
     """Take a reaction of one's own back."""
     stored = await visible_message(call)
-    emoji = str(call.request.path_params["emoji"])[:64]
+    try:
+        emoji = msgspec.convert(call.request.path_params["emoji"], ShortText)
+    except msgspec.ValidationError as failure:
+        raise Problem("bad_request", f"emoji: {failure}") from None
     frame = client_frames.RemoveReaction(stored.conversation_id, stored.message_id, call.operation_id(), emoji)
     return await _frame(call, frame)
 

@@ -89,7 +89,7 @@ async def _intent(call: SignedCall[NewConversation]) -> CreateConversation:
     Raises:
         Problem: `bad_request`, `member_limit` or `unknown_user`.
     """
-    me, asked = call.identity.user_id, call.asked
+    me, asked, key = call.identity.user_id, call.asked, call.idempotency_key()
     others = [UserId(one) for one in dict.fromkeys(asked.member_ids) if one != me]
     if asked.kind == "direct" and (len(others) != 1 or asked.title is not None):
         raise Problem("bad_request", "A direct conversation is with exactly one other person and has no title.")
@@ -108,7 +108,7 @@ async def _intent(call: SignedCall[NewConversation]) -> CreateConversation:
     if asked.kind == "direct":
         conversation_id = direct_conversation_id(me, others[0])
     else:
-        conversation_id = group_conversation_id(me, call.idempotency_key() or str(uuid.uuid4()))
+        conversation_id = group_conversation_id(me, key or str(uuid.uuid4()))
     return CreateConversation(
         intent_id=new_intent_id(),
         conversation_id=conversation_id,

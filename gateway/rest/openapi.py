@@ -7,11 +7,21 @@ from typing import Any
 import msgspec
 
 from gateway.problems import MEDIA_TYPE, ProblemBody
-from gateway.rest.operations import Operation
+from gateway.rest.operations import MAX_KEY, Operation
+from schemas.client_frames import ShortText
 from schemas.scopes import SCOPES, Needs
 
 _IN_PATH = re.compile(r"\{(\w+)\}")
 _REF = "#/components/schemas/{name}"
+_ID = {"type": "string", "format": "uuid"}
+_TEXT = {**msgspec.json.schema(ShortText), "minLength": 1}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": f"Up to {MAX_KEY} printable characters, in quotes or not: a repeat with the same key is the same change.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY + len('""')},
+}
 
 
 def describe(operations: Sequence[Operation]) -> bytes:
@@ -49,12 +59,14 @@ def _operation(row: Operation, ref_of: dict[Any, dict[str, Any]], components: di
         "operationId": row.name,
         "summary": row.summary,
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+            {"name": name, "in": "path", "required": True, "schema": _ID if name.endswith("_id") else _TEXT}
             for name in _IN_PATH.findall(row.path)
         ],
         "responses": {str(status): _answer(body, ref_of) for status, body in row.answers.items()}
         | {"default": problem},
     }
+    if row.keyed:
+        described["parameters"].append(_KEY)
     if row.needs is not None:
         # The names of what a token must be good for, as OpenAPI 3.1 allows beside OAuth (4.8.30).
         described["security"] = [{"bearer": [row.needs] if row.needs in SCOPES else []}]

@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -22,6 +23,7 @@ from gateway.addresses import address_of
 from gateway.limiter import Spent
 from gateway.problems import Problem
 from gateway.rest.api import Api
+from gateway.rest.mutations import Accepted
 from gateway.tokens import BadToken, Identity
 from schemas.client_frames import UuidText
 from schemas.limits import PolicyName
@@ -29,7 +31,7 @@ from schemas.scopes import Needs
 
 BODY_SECONDS = 10.0
 MAX_PAGE = 200
-_MAX_KEY = 128
+MAX_KEY = 128
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 Limit = msgspec.Meta(ge=1, le=MAX_PAGE)
@@ -68,8 +70,8 @@ class Call(Generic[A]):
         if key is None:
             return None
         key = key.strip().removeprefix('"').removesuffix('"')
-        if not 1 <= len(key) <= _MAX_KEY or not key.isprintable():
-            raise Problem("bad_request", f"Idempotency-Key must have 1 to {_MAX_KEY} printable characters")
+        if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
+            raise Problem("bad_request", f"Idempotency-Key must have 1 to {MAX_KEY} printable characters")
         return key
 
 
@@ -102,6 +104,8 @@ class Operation(NamedTuple):
     limit: PolicyName
     """The rate limit that it counts in, `cost` times."""
     cost: int
+    keyed: bool
+    """Whether an `Idempotency-Key` makes every repeat of a request the same change."""
     respond: Callable[[Api, Request], Awaitable[Response]]
 
 
@@ -123,7 +127,7 @@ def anonymous(
         with _limited(spent) as headers:
             return headed(await handle(Call(api, request, await _decode(request, asks), _now_ms())), headers)
 
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, None, limit, 1, respond)
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, None, limit, 1, False, respond)
 
 
 def signed_in(
@@ -136,10 +140,12 @@ def signed_in(
     needs: Needs = "person",
     limit: PolicyName = "rest",
     cost: int = 1,
+    keyed: bool | None = None,
 ) -> Operation:
     """An operation for whoever has a valid access token that is good for it; without one its body is not even read.
 
-    An operation that does not say what it needs is closed to bots. Its `limit` is one by person.
+    An operation that does not say what it needs is closed to bots. Its `limit` is one by person. One that may answer 202 is `keyed`
+    unless it says otherwise.
     """
 
     async def respond(api: Api, request: Request) -> Response:
@@ -157,7 +163,8 @@ def signed_in(
             asked = await _decode(request, asks)
             return headed(await handle(SignedCall(api, request, asked, _now_ms(), identity)), headers)
 
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, needs, limit, cost, respond)
+    keyed = Accepted in answers.values() if keyed is None else keyed
+    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, needs, limit, cost, keyed, respond)
 
 
 @contextlib.contextmanager
@@ -219,7 +226,7 @@ async def _decode(request: Request, asks: type[A]) -> A:
     """
     try:
         if request.method in {"GET", "HEAD"}:
-            return msgspec.convert(dict(request.query_params), asks, strict=False)
+            return msgspec.convert(_once_each(request.query_params), asks, strict=False)
         async with asyncio.timeout(BODY_SECONDS):
             body = await request.body()
         if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -233,6 +240,13 @@ async def _decode(request: Request, asks: type[A]) -> A:
         raise Problem("bad_request", f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
     except ClientDisconnect:
         raise Problem("bad_request", "The client went away.") from None
+
+
+def _once_each(query: QueryParams) -> dict[str, str]:
+    """What is asked in a query; which of two values was meant, nobody can know."""
+    if len(query.multi_items()) > len(query):
+        raise Problem("bad_request", "A parameter of the query comes twice.")
+    return dict(query)
 
 
 def _summary(handle: Callable[..., Any]) -> str:

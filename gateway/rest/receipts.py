@@ -19,16 +19,16 @@ from gateway.problems import Problem
 from gateway.rest.mutations import Accepted, submit_mark
 from gateway.rest.operations import Limit, Nothing, SignedCall, answer, signed_in
 from schemas import client_frames
-from schemas.client_frames import Seq, UuidText
+from schemas.client_frames import UuidText
 from schemas.entities import ThreadMark
 from schemas.events import Receipt
-from schemas.ids import ConversationId, MessageId, UserId
+from schemas.ids import MAX_SAFE_INTEGER, ConversationId, MessageId, UserId
 
 
 class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """As the socket's `receipt`."""
 
-    read_seq: Seq
+    read_seq: Annotated[int, msgspec.Meta(ge=1, le=MAX_SAFE_INTEGER)]
     thread_root_id: UuidText | None = None
     private: bool = False
 
@@ -158,6 +158,7 @@ OPERATIONS = [
         asks=Read,
         answers={200: Receipt, 202: Accepted},
         needs="messages:write",
+        keyed=False,  # it only rises: a repeat is the same without a key
     ),
     signed_in(
         "GET",

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 
 from schemas.client_frames import MAX_FRAME_BYTES
 
@@ -31,6 +32,18 @@ class AbortableProtocol(WebSocketsSansIOProtocol):
         extensions = self.scope.get("extensions") if self.conn.handshake_exc is None else None
         if extensions is not None:
             extensions[EXTENSION] = {"transport": self.transport}
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message came. uvicorn writes a traceback if it is not UTF-8: anybody could fill the log with them."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.conn.send_close(CloseCode.INVALID_DATA)
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     async def send(self, message: "ASGISendEvent") -> None:
         """Send; a close whose answer does not come ends in an abort instead of a wait for the buffer."""

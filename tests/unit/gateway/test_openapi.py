@@ -59,6 +59,34 @@ def test_bounds_and_requirements_reach_the_document(document: dict) -> None:
     assert "bot's token is refused" in document["paths"]["/api/bots"]["post"]["description"]
 
 
+def test_an_id_in_a_path_is_a_uuid_and_an_emoji_is_text(document: dict) -> None:
+    removal = document["paths"]["/api/messages/{message_id}/reactions/{emoji}"]["delete"]
+    schemas = {one["name"]: one["schema"] for one in removal["parameters"] if one["in"] == "path"}
+    assert schemas["message_id"] == {"type": "string", "format": "uuid"}
+    assert schemas["emoji"] == {"type": "string", "minLength": 1, "maxLength": 64}
+
+
+def test_changes_and_nothing_else_take_an_idempotency_key(document: dict) -> None:
+    taking = {
+        operation["operationId"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        if any(one["name"] == "Idempotency-Key" for one in operation["parameters"])
+    }
+    assert {"send_message", "create_conversation", "edit_message", "remove_member", "block_user"} <= taking
+    assert taking == {row.name for row in OPERATIONS if row.keyed}
+    assert not taking & {"get_me", "login", "create_bot", "read_conversation"}
+
+
+def test_a_time_is_described_as_one(document: dict) -> None:
+    mine = document["components"]["schemas"]["Mine"]["properties"]
+    assert {"type": "string", "format": "date-time"} in mine["muted_until"]["anyOf"]
+
+
+def test_a_reading_begins_with_the_first_message(document: dict) -> None:
+    assert document["components"]["schemas"]["Read"]["properties"]["read_seq"]["minimum"] == 1
+
+
 def test_every_path_is_in_the_protocol() -> None:
     documented = re.sub(r"\{\w+\}", "{id}", PROTOCOL)
     for row in OPERATIONS:

@@ -72,7 +72,16 @@ async def test_a_body_over_the_bound_is_refused_by_its_length_and_by_its_bytes(h
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=201", "limit=ten", "limit=-1", "before_seq=-1", "before_seq=9007199254740992", "nonsense=1"],
+    [
+        "limit=0",
+        "limit=201",
+        "limit=ten",
+        "limit=-1",
+        "before_seq=-1",
+        "before_seq=9007199254740992",
+        "nonsense=1",
+        "limit=1&limit=2",
+    ],
 )
 async def test_a_query_out_of_bounds_is_refused(alice: Person, query: str) -> None:
     conversation = "33333333-3333-4333-8333-333333333333"

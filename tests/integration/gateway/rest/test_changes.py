@@ -67,6 +67,14 @@ async def test_reactions_are_sets_of_people(alice: Person, bob: Person) -> None:
     assert code(await bob("POST", f"{path}/reactions", json={"emoji": "no"})) == (400, "bad_request")
 
 
+async def test_an_emoji_that_is_too_long_is_refused_and_not_cut_to_another_one(alice: Person, bob: Person) -> None:
+    path = f"/api/messages/{(await said(alice, await alice.group(bob)))['message_id']}/reactions"
+    accents = "\u0301" * 63
+    assert (await bob("POST", path, json={"emoji": f"👍{accents}"})).status_code == 200
+    assert code(await bob("DELETE", f"{path}/👍{accents}\u0301")) == (400, "bad_request")
+    assert (await bob("DELETE", f"{path}/👍{accents}")).json()["reactions"] == {}
+
+
 async def test_a_thread_counts_its_replies_and_is_paged(alice: Person, bob: Person) -> None:
     room = await alice.group(bob)
     root = await said(alice, room)
@@ -141,6 +149,8 @@ async def test_muted_archived_and_cleared_are_one_s_own(alice: Person, bob: Pers
     others = (await bob("GET", f"/api/conversations/{room}")).json()
     assert (others["muted_until"], others["archived"], others["first_seq"]) == (None, False, 1)
     assert (await alice("PATCH", mine, json={"muted_until": None})).json()["muted_until"] is None
+    for time in ("2027-01-01T00:00:00", "tomorrow"):
+        assert code(await alice("PATCH", mine, json={"muted_until": time})) == (400, "bad_request")
 
 
 async def test_who_is_blocked_can_not_write_and_is_not_told_more(alice: Person, bob: Person) -> None:

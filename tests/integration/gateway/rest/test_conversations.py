@@ -30,6 +30,11 @@ async def test_a_second_direct_conversation_is_the_first(alice: Person, bob: Per
     assert first.json()["conversation_id"] == again.json()["conversation_id"] == theirs.json()["conversation_id"]
 
 
+async def test_a_key_that_is_none_is_refused_whatever_the_kind(alice: Person, bob: Person) -> None:
+    for body in (direct(bob), {"kind": "group", "member_ids": [bob.user_id]}):
+        assert code(await alice("POST", "/api/conversations", json=body, key="k" * 129)) == (400, "bad_request")
+
+
 async def test_two_people_who_open_the_same_chat_at_once_get_one(alice: Person, bob: Person) -> None:
     """B12"""
     answers = await asyncio.gather(

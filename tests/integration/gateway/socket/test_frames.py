@@ -101,6 +101,20 @@ async def test_a_frame_that_breaks_the_channel_ends_it_with_its_own_code_and_no_
     await alive(neighbour)
 
 
+async def test_bad_utf8_leaves_no_traceback_in_the_log(rig: Rig, caplog: pytest.LogCaptureFixture):
+    """Anybody can send it, without an account: it would fill the log."""
+    for payload in (b"\xff", b'{"type":"pong"}\xc3'):
+        client = await rig.dial()
+        client.socket.transport.write(masked(Opcode.TEXT, payload))
+        assert (await client.end())[0] == 1007
+    client = await rig.dial()
+    client.socket.transport.write(
+        Frame(Opcode.TEXT, b"\xc3", fin=False).serialize(mask=True) + masked(Opcode.CONT, b"(")
+    )
+    assert (await client.end())[0] == 1007
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_half_a_frame_costs_nobody_anything(rig: Rig):
     neighbour, _ = await rig.connected("ann")
     client, _ = await rig.connected("ann")
