@@ -32,11 +32,12 @@ quick: dev ## Run the tests that take less than ten seconds each
 chaos: dev ## Run the long fault runs
 	$(BIN)/pytest -m chaos --timeout 3600
 
-lint: dev ## Check format, style, types and imports
+lint: dev ## Check format, style, types, imports, and dependencies for known holes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	.ci/audit
 
 format: dev ## Format the code and mend what can be mended
 	$(BIN)/ruff format .

@@ -8,6 +8,9 @@
     streams     partitions: append intents; fetch, settle, ack, bury, trim under a token
     leases      who owns a partition for a stage, and how many workers share
     logs        user logs: open, append, read, sweep
+    limits      rate limits on Redis' clock
+    revocations sessions that ended before their access tokens
+    keys        the ring of keys that sign access tokens: pure
     grants      who may watch and type where, ordered by `rev`
     presence    who is there: what connections say, merged
     history     what the partition streams still hold, for operators
@@ -17,5 +20,5 @@
     layout      the layout that MongoDB keeps and Redis copies: refuse another
     inspection/ what is wrong with a deployment, for operators
 
-The gateway uses `streams.Intents`, `logs`, `doorbells`, `grants`, `presence`, `publisher`; its REST side and the consumers also use `store`.
+The gateway uses `streams.Intents`, `logs`, `doorbells`, `grants`, `presence`, `publisher`, `limits`, `revocations`, `keys`; its REST side and the consumers also use `store`.
 """

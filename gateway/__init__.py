@@ -3,7 +3,11 @@
 __main__   settings, logging, exit codes
 app        the composition root: start, serve, drain, stop, in this order
 tokens     access tokens: who speaks
-passwords  argon2id in threads of its own
+passwords  argon2id in threads of its own, common ones refused
+http       uvicorn's protocol, with an end to the heads of requests
+addresses  whose address a request comes from, and which names are ours
+limiter    rate limits, counted in Redis for all gateways
+buckets    those that this process counts alone: pure
 load       whether the consumers keep up: when to refuse
 intake     a checked request → an intent in its partition's stream
 grants     who may watch and type where: Redis, else the store
