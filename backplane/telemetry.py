@@ -144,3 +144,5 @@ def configure_logging(settings: Settings) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stdout, format="%(message)s", force=True)
+    # Below errors it only tells what strangers send that is no HTTP: a line for each would be theirs to fill the disk with.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

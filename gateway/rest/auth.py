@@ -22,7 +22,7 @@ from backplane.store.users import StoredUser, as_user
 from gateway.addresses import address_of, network_of
 from gateway.problems import Problem
 from gateway.rest.api import Api
-from gateway.rest.operations import A, Call, SignedCall, anonymous, answer, signed_in
+from gateway.rest.operations import A, Call, SignedCall, anonymous, answer, check_limit, signed_in
 from schemas.entities import User
 from schemas.ids import SessionId, UserId
 from schemas.text import clean_name
@@ -152,8 +152,7 @@ async def _limit_guesses(call: Call[SignIn], name: str, user: StoredUser | None)
         if network_of(address) in {network_of(one) for one in used_from}:
             return
         spent = await limiter.account("login_account", account)
-    if spent and (refusal := spent.refusal):
-        raise Problem.of(refusal)
+    check_limit(spent)
 
 
 async def refresh(call: Call[Refresh]) -> Response:

@@ -175,13 +175,24 @@ def _limited(spent: Spent | None) -> Generator[Mapping[str, str]]:
         Problem: `rate_limited`.
     """
     headers = {} if spent is None else spent.headers
+    check_limit(spent)
     try:
-        if spent and (refusal := spent.refusal):
-            raise Problem.of(refusal)
         yield headers
     except Problem as problem:
         problem.headers = {**headers, **problem.headers}
         raise
+
+
+def check_limit(spent: Spent | None) -> None:
+    """Go on, or not.
+
+    Raises:
+        Problem: `rate_limited`.
+    """
+    if spent and (refusal := spent.refusal):
+        problem = Problem.of(refusal)
+        problem.headers = spent.headers
+        raise problem
 
 
 def headed(response: Response, headers: Mapping[str, str]) -> Response:

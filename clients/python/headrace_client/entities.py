@@ -156,6 +156,23 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     last_active_at: str | None = None
 
 
+class SessionRevoked(msgspec.Struct, frozen=True, kw_only=True):
+    """Another session of one's own has ended: a device was signed out."""
+
+    session_id: str
+
+
+class Device(msgspec.Struct, frozen=True, kw_only=True):
+    """A session of one's own that is open: where, and when it was seen last. `current`: the one that asks."""
+
+    session_id: str
+    device: str | None = None
+    created_at: str = ""
+    seen_at: str = ""
+    address: str | None = None
+    current: bool = False
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """A person."""
 

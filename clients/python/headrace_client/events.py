@@ -14,6 +14,7 @@ from headrace_client.entities import (
     Presence,
     Receipt,
     Rejection,
+    SessionRevoked,
     State,
     Typing,
     Unknown,
@@ -46,10 +47,10 @@ class Resynced:
 
 @dataclass(frozen=True, slots=True)
 class Ephemeral:
-    """Typing, presence: true now, soon not. `data` by its name, `Unknown` where the name is new."""
+    """Typing, presence, a session of one's own that ended: true now, soon not. `data` by its name, `Unknown` where the name is new."""
 
     name: str
-    data: Typing | Presence | Unknown
+    data: Typing | Presence | SessionRevoked | Unknown
 
 
 AnyEvent = Event | Resynced | Ephemeral

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from headrace_client import http
-from headrace_client.entities import Conversation, Message, Receipt, State, Thread, User
+from headrace_client.entities import Conversation, Device, Message, Receipt, State, Thread, User
 from headrace_client.errors import ApiError, Unreachable
 
 T = TypeVar("T")
@@ -84,6 +84,18 @@ class Api:
         """End a person's session; its sockets close. A bot has none to end: its owner revokes its token."""
         await self._post("/api/auth/logout", {"everywhere": everywhere})
         self._session = None
+
+    async def sessions(self) -> tuple[Device, ...]:
+        """One's open sessions, the last seen first."""
+        return msgspec.json.decode(await self._get("/api/auth/sessions"), type=Page[Device]).items
+
+    async def end_session(self, session_id: str) -> None:
+        """Sign another device out; its sockets close."""
+        await self._signed("DELETE", f"/api/auth/sessions/{quote(session_id, safe='')}")
+
+    async def change_password(self, current: str, new: str) -> None:
+        """Choose another password; every other session ends."""
+        await self._post("/api/auth/password", {"current_password": current, "new_password": new})
 
     async def token(self) -> str:
         """An access token that lives for a while yet. One refresh at a time: a refresh token works once."""

@@ -17,6 +17,7 @@ from headrace_client.entities import (
     Presence,
     Receipt,
     Rejection,
+    SessionRevoked,
     Typing,
     Unknown,
     Voided,
@@ -85,7 +86,7 @@ class Logged(msgspec.Struct, frozen=True, tag="event"):
 
 
 class Fleeting(msgspec.Struct, frozen=True, tag="ephemeral"):
-    """Typing, presence."""
+    """Typing, presence, sessions of one's own that ended."""
 
     event: str
     data: msgspec.Raw = msgspec.Raw(b"{}")
@@ -132,7 +133,7 @@ def decode_frame(raw: bytes | str) -> ServerFrame | None:
         return None
 
 
-def decode_ephemeral(name: str, raw: bytes) -> Typing | Presence | Unknown:
+def decode_ephemeral(name: str, raw: bytes) -> Typing | Presence | SessionRevoked | Unknown:
     """The data of an ephemeral event, by its name."""
     try:
         match name:
@@ -140,6 +141,8 @@ def decode_ephemeral(name: str, raw: bytes) -> Typing | Presence | Unknown:
                 return msgspec.json.decode(raw, type=Typing)
             case "presence":
                 return msgspec.json.decode(raw, type=Presence)
+            case "session.revoked":
+                return msgspec.json.decode(raw, type=SessionRevoked)
             case _:
                 return Unknown(bytes(raw))
     except (msgspec.DecodeError, UnicodeError):

@@ -23,6 +23,8 @@ from headrace_client import (
     Receipt,
     Rejected,
     Resynced,
+    SessionRevoked,
+    Stopped,
     Typing,
 )
 from headrace_client.http import request
@@ -228,3 +230,35 @@ async def test_a_bot_signs_in_again_by_itself_and_not_with_a_revoked_token(syste
     with pytest.raises(ApiError) as failure:
         await bot.refresh()
     assert failure.value.code == "authentication_failed"
+
+
+async def test_another_device_is_signed_out_and_hears_no_more(system: System) -> None:
+    alice = await person(system.urls[0])
+    assert alice.session is not None
+    phone = Api(system.urls[1])
+    username = alice.session.user.username if alice.session.user else ""
+    opened = await phone.login(username, "correct horse battery", device="phone")
+    devices = await alice.sessions()
+    assert [(one.device, one.current) for one in devices] == [("phone", False), (None, True)]
+    async with (
+        Client(system.urls[0], token=alice.token) as here,
+        Client(system.urls[1], token=phone.token) as there,
+    ):
+        await here.wait_for(Link.CONNECTED)
+        await there.wait_for(Link.CONNECTED)
+        await alice.end_session(opened.session_id)
+        async with asyncio.timeout(5):
+            with pytest.raises(Stopped):
+                async for _ in there.events():
+                    pass
+            async for event in here.events():
+                if isinstance(event, Ephemeral) and isinstance(event.data, SessionRevoked):
+                    break
+    assert event.data.session_id == opened.session_id
+    with pytest.raises(ApiError) as refused:
+        await phone.me()
+    assert refused.value.code == "session_revoked"
+    await alice.change_password("correct horse battery", "another horse battery")
+    with pytest.raises(ApiError):
+        await Api(system.urls[0]).login(username, "correct horse battery")
+    await Api(system.urls[0]).login(username, "another horse battery")

@@ -109,6 +109,7 @@ async def test_guessing_one_password_ends_and_the_owner_elsewhere_still_gets_in(
         alice = await clients.person()
         wrong = [await clients.login(alice, "203.0.113.9", "wrong horse") for _ in range(4)]
         assert [code(answer)[1] for answer in wrong] == ["authentication_failed"] * 3 + ["rate_limited"]
+        assert wrong[3].headers["ratelimit-policy"] == '"login";q=3;w=600'  # the limit that refuses
         assert code(await clients.login(alice, "203.0.113.9")) == (429, "rate_limited")  # even the right one
         assert (await clients.login(alice, "198.51.100.7")).status_code == 200
 
