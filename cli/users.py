@@ -34,7 +34,7 @@ def show(*, user: str, as_json: bool) -> None:
 def disable(*, user: str) -> None:
     """Shut somebody out: they can not sign in, their tokens count no more, and their sockets close within a second.
 
-    What they wrote stays. An entry in the audit log says that it was done.
+    So do those of their bots, and their webhooks are disabled. What they wrote stays. An entry in the audit log says that it was done.
 
     Example:  headrace users disable mallory
     """
@@ -46,7 +46,7 @@ def disable(*, user: str) -> None:
 @command.command
 @_one
 def enable(*, user: str) -> None:
-    """Let somebody in again who was shut out; they sign in anew.
+    """Let somebody in again who was shut out; they, and their bots, sign in anew. Webhooks stay disabled.
 
     Example:  headrace users enable mallory
     """

@@ -36,20 +36,31 @@ async def disable(user: str) -> str:
         Failure: there is nobody of that name.
     """
     async with _account(user) as account:
+        store, user_id = account.store, account.user.user_id
         await account.note("user.disabled")
-        await account.store.users.disable(account.user.user_id)
-        await account.revocations.disable(account.user.user_id)
+        await store.users.disable(user_id)
+        await account.revocations.disable(user_id)
         await account.end_sessions()
-        return f"{account.user.username} is shut out"
+        bots = [bot.user_id for bot in await store.users.bots_of(user_id)]
+        for bot in bots:
+            await account.revocations.disable(bot)
+        webhooks = [one for owner in (user_id, *bots) for one in await store.webhooks.of_owner(owner) if one.enabled]
+        for webhook in webhooks:
+            await store.webhooks.disable(webhook.webhook_id, "its owner is disabled")
+        return f"{account.user.username} is shut out; bots: {len(bots)}, webhooks disabled: {len(webhooks)}"
 
 
 async def enable(user: str) -> str:
     """Let somebody in again. Raises as `disable`."""
     async with _account(user) as account:
         await account.note("user.enabled")
-        await account.store.users.disable(account.user.user_id, disabled=False)
-        await account.revocations.enable(account.user.user_id)
-        return f"{account.user.username} may sign in"
+        store, user_id = account.store, account.user.user_id
+        await store.users.disable(user_id, disabled=False)
+        await account.revocations.enable(user_id)
+        for bot in await store.users.bots_of(user_id):
+            if not bot.disabled:
+                await account.revocations.enable(bot.user_id)
+        return f"{account.user.username} may sign in; webhooks stay disabled (`headrace webhooks enable`)"
 
 
 async def sign_out(user: str) -> str:

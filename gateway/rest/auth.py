@@ -100,7 +100,7 @@ async def register(call: Call[Register]) -> Response:
     if not api.settings.registration_open:
         raise Problem("registration_closed")
     try:
-        display_name = clean_name(asked.display_name or asked.username)
+        display_name, device = clean_name(asked.display_name or asked.username), _clean(asked.device)
         password_hash = await api.passwords.hash(asked.password, names=(asked.username, asked.email))
     except ValueError as failure:
         raise Problem("bad_request", str(failure)) from None
@@ -114,7 +114,7 @@ async def register(call: Call[Register]) -> Response:
     )
     if not await api.store.users.create(user):
         raise Problem("username_taken")
-    return await _open_session(call, user, asked.device, cookie=asked.cookie, status=201)
+    return await _open_session(call, user, device, cookie=asked.cookie, status=201)
 
 
 async def login(call: Call[SignIn]) -> Response:
@@ -122,6 +122,7 @@ async def login(call: Call[SignIn]) -> Response:
     api, asked = call.api, call.asked
     if (asked.username is None) == (asked.email is None):
         raise Problem("bad_request", "Give either `username` or `email`.")
+    device = _clean(asked.device)
     name = (asked.username or asked.email or "").lower()
     user = await api.store.users.by_name(name)
     await _limit_guesses(call, name, user)
@@ -137,7 +138,7 @@ async def login(call: Call[SignIn]) -> Response:
         new_hash = await api.passwords.rehash(asked.password)
         await api.store.users.rehash(user.user_id, user.password_hash, new_hash)
         user = replace(user, password_hash=new_hash)
-    return await _open_session(call, user, asked.device, cookie=asked.cookie)
+    return await _open_session(call, user, device, cookie=asked.cookie)
 
 
 async def _limit_guesses(call: Call[SignIn], name: str, user: StoredUser | None) -> None:
@@ -270,6 +271,18 @@ async def _audit(call: Call[A], event: str, subject: _HasUser | None, **detail: 
     await call.api.store.audit.append(
         event, actor=actor, at_ms=call.now_ms, subject_id=user_id, address=where, **detail
     )
+
+
+def _clean(device: str | None) -> str | None:
+    """What a device calls itself, fit to be shown.
+
+    Raises:
+        Problem: `bad_request`.
+    """
+    try:
+        return clean_name(device) if device else None
+    except ValueError as failure:
+        raise Problem("bad_request", f"device: {failure}") from None
 
 
 def _successor(token: str, salt: str) -> str:

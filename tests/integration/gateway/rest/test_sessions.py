@@ -1,5 +1,6 @@
 import asyncio
 
+import argon2
 import httpx2
 import pytest
 
@@ -150,3 +151,22 @@ async def test_a_long_poll_ends_with_its_session(alice: Person) -> None:
     assert (await alice("DELETE", f"/api/auth/sessions/{phone.tokens['session_id']}")).status_code == 204
     async with asyncio.timeout(1):
         assert code(await polling) == (401, "session_revoked")
+
+
+async def test_a_password_hashed_with_yesterdays_parameters_is_hashed_anew_at_sign_in(
+    gateway: Gateway, alice: Person
+) -> None:
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=8_192, parallelism=1).hash(PASSWORD)
+    await gateway.api.store.users.update(alice.user_id, password_hash=weak)
+    assert (await sign_in(alice)).status_code == 200
+    stored = await gateway.api.store.users.get(alice.user_id)
+    assert stored is not None
+    assert stored.password_hash != weak
+    assert (await sign_in(alice)).status_code == 200
+
+
+@pytest.mark.parametrize("device", ["\u202egnp", "a\u0000b", "x" * 81, " "])
+async def test_a_device_is_called_something_that_can_be_shown(alice: Person, device: str) -> None:
+    before = len((await alice("GET", "/api/auth/sessions")).json()["items"])
+    assert code(await sign_in(alice, device=device)) == (400, "bad_request")
+    assert len((await alice("GET", "/api/auth/sessions")).json()["items"]) == before
