@@ -57,7 +57,8 @@ def apply(batch: Batch, intent: Change) -> Outcome:
     outcome = _apply(batch, intent, operation_id)
     operation = documents.operation(intent, operation_id)
     batch.operations[operation_id] = operation
-    batch.plan.add_operation(operation, documents.audit_entry(intent, operation_id))
+    audit = documents.audit_entry(intent, operation_id)
+    batch.plan.add_operation(operation, audit, made_nothing=isinstance(outcome, Repeated))
     return outcome
 
 

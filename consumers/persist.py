@@ -43,6 +43,8 @@ R = TypeVar("R")
 _LATEST_MS = 253_402_300_799_999
 """The end of the year 9999: what `rfc3339` can say."""
 _ROUNDS = 10
+_SKEW_MS = 5_000
+"""How far a gateway's clock may be ahead of ours."""
 _LOADS_AT_ONCE = 20
 
 
@@ -76,6 +78,7 @@ class Persist:
         self._messages, self._conversations, self._operations, self._blocks, self._audit = stores
         self._ring, self._drop, self._rules = ring, drop, rules
         self._late_seconds, self._left_open = late_seconds, False
+        self._era, self._doubtful_ms = "", 0
         self._ledger = Ledger()
         self._announcements: dict[StreamId, tuple[Intent, Event]] = {}
         self._raise_later: dict[ConversationId, State] = {}
@@ -95,10 +98,12 @@ class Persist:
 
     async def handle(self, era: str, works: Sequence[Work[Intent]]) -> list[Settled]:
         """Store what is new, and say what everybody, or the sender alone, is to hear of each intent."""
-        del era
+        if era != self._era:
+            # A Redis that came back may have forgotten what it had given out, and give it out as new.
+            self._era, self._doubtful_ms = era, _now_ms() + _SKEW_MS
         intents = [work.item for work in works]
         again = frozenset(work.item.intent_id for work in works if AGAIN_FIELD in work.entry.fields)
-        seen = again | {work.item.intent_id for work in works if work.seen}
+        seen = again | {work.item.intent_id for work in works if work.seen or work.item.at_ms <= self._doubtful_ms}
         touched = {intent.conversation_id for intent in intents}
         try:
             plan = await self._store(intents, touched, _Before(seen, again))
@@ -319,7 +324,7 @@ class Persist:
 
 
 class _Before(NamedTuple):
-    """Which intents of a batch may have been decided before: redelivered ones, and those that an operator sends again."""
+    """Which intents of a batch may have been decided before: redelivered ones, those older than Redis' era, and what operators send again."""
 
     seen: frozenset[IntentId]
     again: frozenset[IntentId]

@@ -143,7 +143,7 @@ class Plan:
     def add_message(self, message: StoredMessage) -> None:
         """Store a new message."""
         place = self._place(message.conversation_id)
-        if place.refused:
+        if place.noted:
             place.next_step()
         self._step(place).messages.append(message)
         place.sent.add(message.message_id)
@@ -151,7 +151,7 @@ class Plan:
     def change_message(self, before: StoredMessage, after: StoredMessage, *, own_step: bool = False) -> None:
         """Change a message; `own_step`: after everything that this conversation has so far."""
         place = self._place(after.conversation_id)
-        if own_step or before.message_id in place.sent:
+        if own_step or place.noted or before.message_id in place.sent:
             place.next_step()
         changed = self._step(place).changed_messages
         first, _ = changed.get(after.message_id, (before, after))
@@ -177,18 +177,24 @@ class Plan:
         first, _ = changed.get(key, (before, after))
         changed[key] = (first, after)
 
-    def add_operation(self, operation: StoredOperation, audit: AuditEntry | None = None) -> None:
-        """Record an operation with the change that it made, or after it, and what the audit log is to say of it."""
-        step = self._step(self._place(operation.conversation_id))
+    def add_operation(self, operation: StoredOperation, audit: AuditEntry | None, *, made_nothing: bool) -> None:
+        """Record an operation with the change that it made, or after it, and what the audit log is to say of it.
+
+        With `made_nothing` the record is all that there is of it: what would have made it something else comes after it.
+        """
+        place = self._place(operation.conversation_id)
+        step = self._step(place)
         step.operations.append(operation)
         if audit is not None:
             step.audits.append(audit)
+        if made_nothing:
+            place.settled = place.noted = True
 
     def add_refusal(self, refusal: StoredOperation) -> None:
         """Record a refusal; what would have made it none comes after it."""
         place = self._place(refusal.conversation_id)
         self._step(place).operations.append(refusal)
-        place.settled = place.refused = True
+        place.settled = place.noted = True
 
     def _place(self, conversation_id: ConversationId) -> "_Place":
         return self._places.setdefault(conversation_id, _Place())
@@ -215,8 +221,8 @@ class _Place:
     """Messages that the step stores."""
     settled: bool = False
     """Whether the step has made or refused anything in the conversation: who comes and goes after that waits for the next one."""
-    refused: bool = False
-    """Whether the step has refused anything: a change of a message that is stored after it, perhaps."""
+    noted: bool = False
+    """Whether the step only records something, which was refused, or was so already: a change of a message that is stored after it, perhaps."""
 
     def next_step(self) -> None:
-        self.step, self.sent, self.settled, self.refused = self.step + 1, set(), False, False
+        self.step, self.sent, self.settled, self.noted = self.step + 1, set(), False, False

@@ -102,14 +102,17 @@ async def length(stack: Stack, stream: Replayed | str) -> int:
 
 
 async def stored(stack: Stack) -> dict[str, Any]:
-    """Every document of every collection, by id, read past all our own code."""
+    """Every document of every collection, by id, read past all our own code; but not that an operator has replayed."""
 
     def read() -> dict[str, Any]:
         url = stack.settings.mongodb_url.get_secret_value()
         with pymongo.MongoClient[dict[str, Any]](url) as client:
             database = client[stack.settings.mongodb_database]
             return {
-                name: {str(document["_id"]): document for document in database[name].find({})}
+                name: {
+                    str(document["_id"]): document
+                    for document in database[name].find({"event": {"$ne": "streams.replayed"}})
+                }
                 for name in database.list_collection_names()
             }
 

@@ -260,7 +260,7 @@ def test_who_is_disabled_is_signed_out_everywhere_until_enabled(deployment: Depl
         assert (await store.users.get(ann)).disabled
         assert (await store.sessions.get(session.session_id)).revoked_ms is not None
         assert await revocations.reason(ann, SessionId("any")) == "account_disabled"
-        assert [hook.disabled_reason for hook in await store.webhooks.of_owner(ann)] == ["its owner is disabled"]
+        assert [hook.enabled for hook in await store.webhooks.of_owner(ann)] == [False]
         assert (await headrace(deployment, "users", "enable", people.ann.username)).returncode == 0
         assert not (await store.users.get(ann)).disabled
         assert await revocations.reason(ann, SessionId("any")) is None

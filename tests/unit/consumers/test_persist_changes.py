@@ -229,6 +229,27 @@ async def test_changes_survive_a_crash_at_any_write(batch: int) -> None:
         check_told(world)
 
 
+@pytest.mark.parametrize("batch", [1, 100])
+async def test_what_was_refused_stays_refused_though_redis_forgets_that_it_was_delivered(batch: int) -> None:
+    """A3, A5: it is delivered as new, and under other circumstances."""
+    story = Story()
+    story.add(CreateConversation, ANN, kind="group", member_ids=(ANN, BEN))
+    story.add(SendMessage, ANN, client_msg_id=ClientMsgId("a"), text="first")
+    story.add(AddReaction, DAN, message_id=message("a"), emoji="👍")
+    story.add(SendMessage, DAN, client_msg_id=ClientMsgId("d"), text="let me in")
+    story.add(AddMembers, ANN, user_ids=(DAN,))
+    world = World()
+    world.append(*story.intents)
+    await Process(world).drain(batch)
+    before = content(world)
+    world.taken.clear()
+    world.acknowledged.clear()
+    world.era = "another"
+    await Process(world).drain(batch)
+    assert content(world) == before
+    assert world.messages[message("a")].reactions == {}
+
+
 async def test_changes_survive_two_crashes_anywhere() -> None:
     intents = a_story()
     calm = await undisturbed(intents)

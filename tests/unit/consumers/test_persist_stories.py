@@ -94,6 +94,24 @@ def told(kinds: Sequence[tuple[Any, ...]]) -> list[Intent]:  # noqa: C901 - one 
 
 @example([("edit", BEN, "p", BEN), ("send", BEN, "p", False)], 4, {3}, False)  # refused first, then there
 @example([("add", ANN, ANN, None), ("edit", BEN, "p", BEN), ("send", BEN, "p", False)], 4, {5}, False)
+@example(  # a change that is none comes before one that would have refused it, and before a repeat that has all of it decided again
+    [
+        ("send", ANN, "p", False),
+        ("title", ANN, "t", None),
+        ("role", ANN, BEN, "member"),
+        ("remove", ANN, BEN, None),
+        ("send", ANN, "p", False),
+    ],
+    3,
+    set(),
+    False,
+)
+@example(
+    [("send", ANN, "p", False), ("react", BEN, "p", ANN), ("react", BEN, "p", ANN), ("delete", ANN, "p", ANN)],
+    2,
+    {9},
+    False,
+)
 @given(
     st.lists(moves, min_size=3, max_size=20), st.integers(1, 8), st.sets(st.integers(1, 80), max_size=5), st.booleans()
 )

@@ -48,6 +48,8 @@ class World:
     operations: dict[OperationId, StoredOperation] = field(default_factory=dict)
     blocks: dict[tuple[UserId, UserId], StoredBlock] = field(default_factory=dict)
     audit: dict[str, AuditEntry] = field(default_factory=dict)
+    era: str = ""
+    """Of Redis: another one, when it may have forgotten something; with the first, an owner doubts nothing."""
     fault: Callable[[int], BaseException | None] = lambda _: None
     """Called with the number of each write that was done; what it returns is raised after that write."""
     late: list[Sequence[StoredMessage]] = field(default_factory=list)
@@ -153,7 +155,7 @@ class Process:
         while todo := [entry for entry in self.world.entries if entry.id not in self.world.acknowledged][:batch]:
             works = [Work(entry, self.stage.decode(entry), entry.id in self.world.taken) for entry in todo]
             self.world.taken |= {entry.id for entry in todo}
-            done = await self.stage.handle("era", works)
+            done = await self.stage.handle(self.world.era, works)
             assert [settled.id for settled in done] == [entry.id for entry in todo]
             self.settle(done)
             await self.stage.after(done)
