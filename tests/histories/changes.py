@@ -39,14 +39,22 @@ def _excused(history: Index, accept: ChangeAccepted) -> bool:
 
 
 def ghost_change(history: Index) -> Iterator[Anomaly]:
-    """What was finally rejected is not made, and nobody is told of it; unless a repeat, decided anew, was under way by then."""
-    rejected = {op: (events[0][0], events[0][1].code) for op, events in history.changes_rejected.items()}
+    """What was finally rejected is not made, and nobody is told of it; unless a repeat was decided anew, of a device that had not heard."""
+    heard: dict[Op, dict[str, tuple[int, str]]] = {}
+    for op, events in history.changes_rejected.items():
+        for at, event in events:
+            heard.setdefault(op, {}).setdefault(event.device, (at, event.code))
     for op, refusals in history.changes_refused.items():
         for at, refused in refusals:
             if not refused.temporary:
-                rejected[op] = min(rejected.get(op, (at, refused.code)), (at, refused.code))
-    for op, (at, code) in rejected.items():
-        repeated = any(change.attempt > 1 and tried < at for tried, change in history.changes.get(op, []))
+                by_device = heard.setdefault(op, {})
+                by_device[refused.device] = min(by_device.get(refused.device, (at, refused.code)), (at, refused.code))
+    for op, by_device in heard.items():
+        _, code = min(by_device.values())
+        repeated = any(
+            change.attempt > 1 and (change.device not in by_device or tried < by_device[change.device][0])
+            for tried, change in history.changes.get(op, [])
+        )
         if repeated or code == "idempotency_conflict":
             continue
         if op in history.recorded:

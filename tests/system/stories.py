@@ -151,7 +151,7 @@ class Scene:
     async def compare(self) -> None:
         for device in self.devices:
             for key, room in device.view.rooms.items():
-                if room.whole_from > room.first_seq:
+                if not room.whole:
                     await self.load(device.view, key)
             fresh = await self.fresh(device)
             different = list(differences(shape(device.view), shape(fresh)))

@@ -24,6 +24,13 @@ class Room:
     last_seq: int = 0
     whole_from: int = 1
     """From this number on every message is known; older ones are there to be paged for."""
+    marks_whole: bool = True
+    """Whether everybody's marks are known: who is brought in hears of those that come, and has to ask for those that were."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether there is nothing that `View.load` could bring."""
+        return self.marks_whole and self.whole_from <= self.first_seq
 
     @property
     def first_seq(self) -> int:
@@ -71,6 +78,7 @@ class View:
         for member in conversation.members:
             if known := room.members.get(member.user_id):
                 room.members[member.user_id] = _with_marks(known, member.delivered_seq, member.read_seq)
+        room.marks_whole = True
         found = list(messages)
         self._take(room, found)
         if found:
@@ -107,7 +115,7 @@ class View:
         room = self.rooms.get(conversation.conversation_id)
         if room is None:
             if any(member.user_id == self.user_id for member in conversation.members):
-                self._open(conversation)
+                self._open(conversation).marks_whole = conversation.rev <= 1
             return
         known = room.conversation
         if conversation.rev >= known.rev:

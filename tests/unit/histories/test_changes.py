@@ -170,6 +170,22 @@ def with_fresh(**changes: Any) -> list[Record]:
     return replaced(good(), Fresh, 0, **changes)
 
 
+def test_a_device_that_has_not_heard_of_a_rejection_may_ask_again_and_get_it() -> None:
+    """Another device of the same person heard of it; that one was away."""
+    again = [
+        asked(3.0, "no", "message.pin", attempt=2),
+        taken(3.1, "no"),
+        told("b1", 7, "message.pinned", "no", now=LIKED),
+    ]
+    made = [*before_end(good(), *again), Recorded(conversation_id="c", user="ann", client_op_id="no")]
+    assert "ghost change" in {one.rule for one in check(made).anomalies}, "a1 has heard of it"
+    elsewhere = [
+        msgspec.structs.replace(record, device="a2") if record == rejection("no", 7) else record for record in made
+    ]
+    assert elsewhere != made
+    assert "ghost change" not in {one.rule for one in check(elsewhere).anomalies}
+
+
 BAD: dict[str, tuple[str, str, Callable[[], list[Record]]]] = {
     "an accepted change that is neither made nor rejected": (
         "lost change", "change edit of ann", lambda: without(good(), Recorded, 1),
