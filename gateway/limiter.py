@@ -72,6 +72,24 @@ class _Share:
     until: float = 0.0
     refused_until: float = 0.0
 
+    def take(self, now: float) -> int | None:
+        """0 if one was there; ms to wait if it is known that there is none anywhere; None: Redis knows."""
+        if self.there and now < self.until:
+            self.there -= 1
+            return 0
+        return math.ceil((self.refused_until - now) * 1000) if now < self.refused_until else None
+
+    def fill(self, grant: Grant, policy: Policy, now: float) -> int:
+        """Keep what was granted, but for the one that it was asked for: 0, or ms to wait if there was none.
+
+        What is not spent after the policy's seconds is given up: the bucket is full again without it.
+        """
+        if not grant.granted:
+            self.refused_until = now + grant.wait_ms / 1000
+            return grant.wait_ms
+        self.granted, self.there, self.until = grant.granted, grant.granted - 1, now + policy.seconds
+        return 0
+
     def wants(self, policy: Policy, now: float) -> int:
         """How many to take next: twice as many while they are spent in time, else as many as were."""
         spent = self.granted - self.there
@@ -131,62 +149,62 @@ class Limiter:
             Transient: Redis is away, and this limit does not go without.
         """
         policy = self._policies.get(name)
-        question = self._revocations.ask(user_id, session_id)
-        if policy is None:
-            wishes: list[Wish] = []
-        else:
-            wishes = [Wish(self._names.user_limit(user_id, name), policy, cost, cost)]
+        wish = None if policy is None else Wish(self._names.user_limit(user_id, name), policy, cost, cost)
         if not self._away:
             try:
-                if not wishes:
+                if wish is None:
                     return None, await self._revocations.reason(user_id, session_id)
-                (grant,), ended = await self._buckets.take_with(wishes, question)
-                return _spent(wishes[0], grant), self._revocations.read(ended)
+                question = self._revocations.ask(user_id, session_id)
+                (grant,), ended = await self._buckets.take_with([wish], question)
+                return _spent(wish, grant), self._revocations.read(ended)
             except Transient as failure:
                 self._miss(failure)
-        return (self._without(wishes[0]) if wishes else None), None
+        return (None if wish is None else self._without(wish)), None
 
-    async def address(self, name: PolicyName, address: str, cost: int = 1) -> Spent | None:
+    async def address(self, name: PolicyName, address: str) -> Spent | None:
         """Something that is counted by address alone. Raises as `call`."""
-        return await self._once(name, self._names.other_limit(network_of(address), name), cost)
+        return await self._once(name, self._names.other_limit(network_of(address), name))
 
     async def account(self, name: PolicyName, account: str, address: str | None = None) -> Spent | None:
         """Something that is counted by the name of an account (a digest of it), or by that and an address. Raises as `call`."""
         subject = account if address is None else f"{account} {network_of(address)}"
-        return await self._once(name, self._names.other_limit(subject, name), 1)
+        return await self._once(name, self._names.other_limit(subject, name))
 
     async def person(self, name: PolicyName, user_id: UserId) -> Spent | None:
         """Something else that is counted by person. Raises as `call`."""
-        return await self._once(name, self._names.user_limit(user_id, name), 1)
+        return await self._once(name, self._names.user_limit(user_id, name))
 
     async def punish(self, user_id: UserId) -> None:
         """Count the connection of somebody who floods as many: else each new one would be as good as the last."""
-        policy = self._policies.get("connect")
-        if policy is not None and not self._away:
-            try:
-                await self._buckets.take([Wish(self._names.user_limit(user_id, "connect"), policy, 1, FLOOD_COST)])
-            except Transient as failure:
-                self._miss(failure)
+        if policy := self._policies.get("connect"):
+            await self._ask(Wish(self._names.user_limit(user_id, "connect"), policy, 1, FLOOD_COST))
 
-    async def _once(self, name: PolicyName, key: str, cost: int) -> Spent | None:
+    async def _once(self, name: PolicyName, key: str) -> Spent | None:
         policy = self._policies.get(name)
         if policy is None:
             return None
-        wish = Wish(key, policy, cost, cost)
         wait = self._refused.get(key, 0.0) - time.monotonic()
         if wait > 0:  # a storm of what is refused anyway costs no round trips
-            return Spent(policy, 0, policy.seconds * 1000, _counted(policy, math.ceil(wait * 1000)))
+            return _refused(policy, math.ceil(wait * 1000))
         self._refused.pop(key, None)
-        if not self._away:
-            try:
-                (grant,) = await self._buckets.take([wish])
-            except Transient as failure:
-                self._miss(failure)
-            else:
-                if grant.wait_ms and cost == 1:
-                    _remember(self._refused, key, lambda: time.monotonic() + grant.wait_ms / 1000)
-                return _spent(wish, grant)
-        return self._without(wish)
+        wish = Wish(key, policy, 1, 1)
+        grant = await self._ask(wish)
+        if grant is None:
+            return self._without(wish)
+        if grant.wait_ms:
+            _remember(self._refused, key, lambda: time.monotonic() + grant.wait_ms / 1000)
+        return _spent(wish, grant)
+
+    async def _ask(self, wish: Wish) -> Grant | None:
+        """What Redis says; None if it is away."""
+        if self._away:
+            return None
+        try:
+            (grant,) = await self._buckets.take([wish])
+        except Transient as failure:
+            self._miss(failure)
+            return None
+        return grant
 
     # Shares
 
@@ -195,28 +213,12 @@ class Limiter:
         if policy is None:
             return 0
         share = _remember(self._shares, key, _Share)
-        wait_ms = _from_share(share)
+        wait_ms = share.take(time.monotonic())
         if wait_ms is None:
-            wanted = share.wants(policy, time.monotonic())
-            wait_ms = await self._fetch_share(share, Wish(key, policy, 1, wanted))
+            wish = Wish(key, policy, 1, share.wants(policy, time.monotonic()))
+            grant = await self._ask(wish)
+            wait_ms = self._without(wish).wait_ms if grant is None else share.fill(grant, policy, time.monotonic())
         return _counted(policy, wait_ms)
-
-    async def _fetch_share(self, share: _Share, wish: Wish) -> int:
-        if self._away:
-            return self._without(wish).wait_ms
-        try:
-            (grant,) = await self._buckets.take([wish])
-        except Transient as failure:
-            self._miss(failure)
-            return self._without(wish).wait_ms
-        now = time.monotonic()
-        if not grant.granted:
-            share.refused_until = now + grant.wait_ms / 1000
-            return grant.wait_ms
-        # What is not spent by then is given up: the bucket is full again without it.
-        share.granted, share.there = grant.granted, grant.granted - 1
-        share.until = now + wish.policy.seconds
-        return 0
 
     # Without Redis
 
@@ -237,19 +239,12 @@ class Limiter:
         return Spent(policy, 0, policy.seconds * 1000, wait_ms)
 
 
-def _from_share(share: _Share) -> int | None:
-    """0 if one was there; ms to wait if it is known that none is; None: ask Redis."""
-    now = time.monotonic()
-    if share.there and now < share.until:
-        share.there -= 1
-        return 0
-    if now < share.refused_until:
-        return math.ceil((share.refused_until - now) * 1000)
-    return None
-
-
 def _spent(wish: Wish, grant: Grant) -> Spent:
     return Spent(wish.policy, grant.left, grant.full_ms, _counted(wish.policy, grant.wait_ms))
+
+
+def _refused(policy: Policy, wait_ms: int) -> Spent:
+    return Spent(policy, 0, policy.seconds * 1000, _counted(policy, wait_ms))
 
 
 def _counted(policy: Policy, wait_ms: int) -> int:
