@@ -88,9 +88,8 @@ async def test_killed_while_it_is_read(frail: Objects, mortal: Server) -> None:
     async with asyncio.timeout(10):
         ends = await asyncio.gather(*readers, return_exceptions=True)
     assert [type(end) for end in ends] == [Transient] * 6
-    mortal.start()
-    await when_it_serves(frail)
-    assert await frail.quarantine.head("read") is not None
+    await frail.close()
+    assert driver_threads() == 0
 
 
 async def test_killed_while_it_is_written(frail: Objects, mortal: Server) -> None:
@@ -128,6 +127,7 @@ async def test_frozen_calls_end_by_themselves(frail: Objects, mortal: Server) ->
             put(frail, "other", b"x"),
             frail.quarantine.head("x"),
             frail.promote("frozen", etag, "x", "a/b"),
+            *(frail.clean.head("x") for _ in range(3)),  # more than there are threads
         ]
         frozen = [asyncio.create_task(call) for call in calls]
         await asyncio.sleep(0)
@@ -135,10 +135,10 @@ async def test_frozen_calls_end_by_themselves(frail: Objects, mortal: Server) ->
         assert url
         assert time.monotonic() - started < READ_SECONDS
         ends = await asyncio.gather(*frozen, return_exceptions=True)
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < 10
     finally:
         mortal.send(signal.SIGCONT)
-    assert [type(end) for end in ends] == [Transient, Unknown, Transient, Unknown]
+    assert [type(end) for end in ends] == [Transient, Unknown, Transient, Unknown, *[Transient] * 3]
     await frail.close()
     assert driver_threads() == 0
 
@@ -154,24 +154,26 @@ async def test_who_stops_early_gives_the_connection_back(objects: Objects, s3: S
 
 
 async def test_who_is_cancelled_in_a_read_gives_the_connection_back(frail: Objects, mortal: Server) -> None:
-    etag = await put(frail, "cancelled", bytes(8 * MIB))
+    etag = await put(frail, "cancelled", bytes(32 * MIB))
     before = connections_to(mortal)
     reader = frail.quarantine.read("cancelled", etag=etag)
     await anext(reader)
     mortal.send(signal.SIGSTOP)
+
+    async def rest() -> None:
+        async for _ in reader:
+            pass
+
     try:
-
-        async def rest() -> None:
-            async for _ in reader:
-                pass
-
-        with pytest.raises(TimeoutError):  # once what the kernel has is read, it waits for the server
+        # Once what the kernel has is read, it waits for the server. `caught` keeps what the reader had open from being collected.
+        with pytest.raises(TimeoutError) as caught:
             await asyncio.wait_for(rest(), READ_SECONDS / 2)
-        async with asyncio.timeout(5):
-            while connections_to(mortal) >= before:  # noqa: ASYNC110 the kernel tells nobody
-                await asyncio.sleep(0.02)
     finally:
         mortal.send(signal.SIGCONT)
+    async with asyncio.timeout(5):
+        while connections_to(mortal) >= before:  # noqa: ASYNC110 the kernel tells nobody
+            await asyncio.sleep(0.02)
+    del caught
 
 
 async def test_closing_leaves_no_thread(objects: Objects) -> None:
