@@ -24,6 +24,8 @@ MIN_MAJOR: Final = 7
 
 KEYS: Final = "s3.json"
 GRPC_OFFSET: Final = 10_000
+EPHEMERAL: Final = 32_768
+"""From here on the kernel gives ports to clients (cli/up/ports.py says why that is no place for a server)."""
 
 
 def redis_program() -> Path | None:
@@ -109,8 +111,9 @@ class SeaweedPorts(NamedTuple):
         while len(chosen) < len(cls._fields):
             chosen.append(port(chosen))
         ports = cls(*chosen)
-        while ports.admin_grpc in chosen or not is_free(ports.admin_grpc):
-            ports = ports._replace(admin=port(chosen))
+        while ports.admin_grpc in chosen or ports.admin_grpc >= EPHEMERAL or not is_free(ports.admin_grpc):
+            chosen.append(port(chosen))
+            ports = ports._replace(admin=chosen[-1])
         return ports
 
 

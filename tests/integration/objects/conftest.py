@@ -9,11 +9,11 @@ import pytest
 from backplane.objects.s3 import Objects
 from backplane.settings import Settings
 from tests.objects import opened, settings_for, when_it_serves
-from tests.services import Server, seaweedfs_server
+from tests.services import SeaweedServer, Server, seaweedfs_server
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
     server = seaweedfs_server(tmp_path_factory.mktemp("s3"))
     server.start()
     yield server
@@ -39,7 +39,7 @@ async def objects(s3_settings: Settings) -> AsyncIterator[Objects]:
 
 
 @pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[Server]:
+def mortal(tmp_path: Path) -> Iterator[SeaweedServer]:
     """A server of this test's own, to be stopped and killed."""
     server = seaweedfs_server(tmp_path / "s3")
     server.start()

@@ -105,7 +105,7 @@ def test_the_keys_of_a_data_folder_are_random_stay_and_are_its_owner_s(tmp_path:
 
 
 def test_ports_are_all_different_and_free() -> None:
-    numbers = itertools.count(20_000)
+    numbers = itertools.chain(range(20_000, 20_008), [30_000], itertools.count(20_008))
     taken = {30_008, 30_009}  # where the admin's gRPC would be
     ports = embedded.SeaweedPorts.choose(lambda _: next(numbers), lambda port: port not in taken)
     assert len({*ports, ports.admin_grpc}) == 10
