@@ -19,6 +19,7 @@ from schemas.names import Names
 
 PREFIX = "HEADRACE_"
 MIN_SECRET = 32
+BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 
 class SettingsError(Exception):
@@ -201,6 +202,33 @@ class Settings(BaseSettings):
     bots_per_owner: int = Field(20, description="Bots that one person may have, disabled ones too.", ge=1)
     webhooks_per_owner: int = Field(20, description="Webhooks that one person or bot may have.", ge=1)
 
+    s3_url: str | None = Field(
+        None,
+        description="The object store for attachments, any that speaks S3, as our own processes reach it. Not set: there is none.",
+        examples=["https://s3.eu-central-1.amazonaws.com"],
+    )
+    s3_public_url: str | None = Field(
+        None,
+        description="The same as clients and browsers reach it, or a CDN that passes requests on as they are; used in links and upload forms. Not set: `s3_url`.",
+        examples=["https://files.example"],
+    )
+    s3_region: str = Field("us-east-1", description="The region that requests to S3 are signed for.", min_length=1)
+    s3_access_key: SecretStr | None = Field(
+        None, description="The access key of S3; needed with `s3_url`.", examples=["AKIAEXAMPLE"]
+    )
+    s3_secret_key: SecretStr | None = Field(
+        None, description="The secret key of S3; needed with `s3_url`.", examples=["<secret>"]
+    )
+    s3_bucket: str = Field("headrace-clean", description="The bucket of what may be served.", pattern=BUCKET)
+    s3_quarantine_bucket: str = Field(
+        "headrace-quarantine", description="The bucket of what was uploaded and is not judged yet.", pattern=BUCKET
+    )
+    s3_ca_file: str | None = Field(
+        None,
+        description="A CA of your own for the object store's certificate, in PEM.",
+        examples=["/etc/headrace/ca.pem"],
+    )
+
     metrics_port: int = Field(
         0, description="Port of a consumer's health and metrics; 0 switches it off.", ge=0, le=65535
     )
@@ -272,6 +300,7 @@ class Settings(BaseSettings):
             )
         if self.webhooks_allow_private and not self.development:
             faults.append("HEADRACE_WEBHOOKS_ALLOW_PRIVATE is for development only (e.g. false)")
+        faults += _s3_faults(self)
         if not self.development:
             token = self.ops_token.get_secret_value() if self.ops_token else None
             if token is not None and (len(token) < MIN_SECRET or len(set(token)) < MIN_SECRET // 4):
@@ -309,6 +338,34 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     if faults:
         raise SettingsError("\n".join(faults))
     return settings
+
+
+def _s3_faults(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    for name, url in (("S3_URL", settings.s3_url), ("S3_PUBLIC_URL", settings.s3_public_url)):
+        if url is not None and not _is_origin(url):
+            faults.append(
+                f"{PREFIX}{name} must be http:// or https://, a host and perhaps a port, no more (e.g. https://s3.example)"
+            )
+    if settings.s3_url is not None and not (settings.s3_access_key and settings.s3_secret_key):
+        faults.append("HEADRACE_S3_ACCESS_KEY and HEADRACE_S3_SECRET_KEY are needed with HEADRACE_S3_URL")
+    if settings.s3_bucket == settings.s3_quarantine_bucket:
+        faults.append("HEADRACE_S3_BUCKET and HEADRACE_S3_QUARANTINE_BUCKET must be two buckets")
+    return faults
+
+
+def _is_origin(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and url.rstrip("/") == f"{parts.scheme}://{parts.netloc}"
+            and "@" not in parts.netloc
+            and parts.port != 0
+        )
+    except ValueError:
+        return False
 
 
 def _fault(error: Any) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli import embedded
+from cli.up import ports
 
 
 def free_port() -> int:
@@ -67,6 +68,28 @@ def redis_server(folder: Path) -> Server:
     # slow disk holds writes back for up to two seconds, which no test of ours is about.
     keep = ["--appendfsync", "no"]
     return Server(lambda data, port: [*embedded.redis_command(program, data, port), *keep], folder)
+
+
+class SeaweedServer(Server):
+    """SeaweedFS; killed, it leaves sockets in /tmp, named after its ports, wherever its data are."""
+
+    def __init__(self, program: Path, folder: Path, inner: embedded.SeaweedPorts) -> None:
+        super().__init__(lambda data, _: embedded.seaweedfs_command(program, data, inner), folder, port=inner.s3)
+        self.inner = inner
+
+    def kill(self) -> None:
+        super().kill()
+        for port in (*self.inner, self.inner.admin_grpc):
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
+
+
+def seaweedfs_server(folder: Path) -> SeaweedServer:
+    """S3; `embedded.seaweedfs_keys` has the keys. It listens a little before it serves: `tests/objects.py` waits for that."""
+    program = embedded.seaweedfs_program()
+    assert program is not None, "no SeaweedFS: install the `embedded` extra"
+    inner = embedded.SeaweedPorts.choose(lambda taken: ports.choose(taken=taken), ports.is_free)
+    return SeaweedServer(program, folder, inner)
 
 
 def mongodb_server(folder: Path) -> Server:

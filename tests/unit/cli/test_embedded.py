@@ -1,5 +1,7 @@
-"""Which program serves as Redis and MongoDB, from what is on PATH."""
+"""Which program serves as Redis, MongoDB and S3, from what is on PATH; and how it is run."""
 
+import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,44 @@ def test_every_service_listens_on_this_machine_only(tmp_path: Path) -> None:
         words = command(program, tmp_path, 1234)
         address = next(words[at + 1] for at, word in enumerate(words) if word in {"--bind", "--bind_ip", "--host"})
         assert address == "127.0.0.1"
+
+
+PORTS = embedded.SeaweedPorts(*range(21_000, 21_009))
+
+
+def test_the_wheel_s_seaweedfs_is_found() -> None:
+    program = embedded.seaweedfs_program()
+    assert program is not None
+    assert float(embedded.version_of(program)) >= 4.48
+
+
+def test_seaweedfs_tells_nobody_and_gives_nothing_without_a_key(tmp_path: Path) -> None:
+    words = embedded.seaweedfs_command(tmp_path / "weed", tmp_path, PORTS)
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-disableHttp=true"} <= set(words)
+    assert {"-admin.ui=false", "-webdav=false", "-s3.iam=false", "-s3.autoCreateBucket=false"} <= set(words)
+    ports = [int(word.partition("=")[2]) for word in words if "port" in word]
+    assert len(set(ports) - {0}) == 10
+    for key in embedded.seaweedfs_keys(tmp_path):
+        assert not any(key in word for word in words), "everybody can read a command line"
+
+
+def test_the_keys_of_a_data_folder_are_random_stay_and_are_its_owner_s(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    first, second = (embedded.seaweedfs_keys(folder) for folder in folders)
+    assert len({*first, *second}) == 4
+    assert all(len(key) >= 20 for key in first)
+    assert embedded.seaweedfs_keys(folders[0]) == first
+    path = folders[0] / embedded.KEYS
+    assert path.stat().st_mode & 0o777 == 0o600
+    (identity,) = json.loads(path.read_bytes())["identities"]
+    assert tuple(identity["credentials"][0].values()) == first
+
+
+def test_ports_are_all_different_and_free() -> None:
+    numbers = itertools.chain(range(20_000, 20_008), [30_000], itertools.count(20_008))
+    taken = {30_008, 30_009}  # where the admin's gRPC would be
+    ports = embedded.SeaweedPorts.choose(lambda _: next(numbers), lambda port: port not in taken)
+    assert len({*ports, ports.admin_grpc}) == 10
+    assert ports.admin_grpc == 30_010
