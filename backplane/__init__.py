@@ -17,6 +17,7 @@
     doorbells   sharded pub/sub: what rings for the users connected here
     publisher   publishing what may be lost: bounded, in pipelines
     store/      MongoDB: migrations, users, sessions, conversations, messages                         [pymongo]
+    scanner     clamd: what it says of bytes                                                          [clamd]
     layout      the layout that MongoDB keeps and Redis copies: refuse another
     inspection/ what is wrong with a deployment, for operators
 
