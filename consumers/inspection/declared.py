@@ -11,7 +11,7 @@ OOXML: Final = {
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": "ppt/",
 }
 """Media type → the folder of its parts."""
-ODF: Final = frozenset(
+ODF: Final = tuple(
     f"application/vnd.oasis.opendocument.{kind}" for kind in ("text", "spreadsheet", "presentation", "graphics")
 )
 EPUB: Final = "application/epub+zip"

@@ -33,6 +33,8 @@ _DESCRIPTOR_BYTES: Final = frozenset({0, 12, 16, 20, 24})
 """What may follow an entry whose sizes follow: with or without a signature, zip64 or not."""
 _IN_ZIP64: Final = 0xFFFFFFFF
 _COUNT_IN_ZIP64: Final = 0xFFFF
+_LOCATOR_BYTES: Final = 20
+_ZIP64_END_BYTES: Final = 56 + _LOCATOR_BYTES
 _LINK_BYTES: Final = 4096
 
 
@@ -104,6 +106,8 @@ def _judge_end(file: BinaryIO, archive: zipfile.ZipFile) -> None:
     at = file.seek(0, os.SEEK_END) - _END.size - len(archive.comment)
     file.seek(max(at, 0))
     end = file.read(_END.size)
+    file.seek(max(at - _LOCATOR_BYTES, 0))
+    zip64 = file.read(_LOCATOR_BYTES).startswith(b"PK\x06\x07")
     if not end.startswith(b"PK\x05\x06"):
         raise damaged("something lies behind its end")
     _, _, _, _, count, size, start, _ = _END.unpack(end)
@@ -111,7 +115,7 @@ def _judge_end(file: BinaryIO, archive: zipfile.ZipFile) -> None:
     if (
         count not in {found, _COUNT_IN_ZIP64}
         or start not in {archive.start_dir, _IN_ZIP64}
-        or size not in {at - archive.start_dir, _IN_ZIP64}
+        or size not in {at - archive.start_dir - (_ZIP64_END_BYTES if zip64 else 0), _IN_ZIP64}
         or (not found and archive.start_dir)
     ):
         raise damaged("its directory is not what its end says")

@@ -18,6 +18,11 @@ def zipped(entries: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> 
     return file.getvalue()
 
 
+def gzipped(content: bytes) -> bytes:
+    """The same at any time, as tests' names must be."""
+    return gzip.compress(content, mtime=0)
+
+
 def tarred(entries: Mapping[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
     with tarfile.open(fileobj=(file := io.BytesIO()), mode="w", format=form) as archive:
         for name, content in entries.items():
@@ -119,5 +124,5 @@ def quoted_overlap(entries: int, megabytes: int) -> bytes:
 def gzip_bomb(megabytes: int, levels: int = 1) -> bytes:
     content = deflated_zeros(megabytes, 31)
     for _ in range(levels - 1):
-        content = gzip.compress(content)
+        content = gzipped(content)
     return content

@@ -153,6 +153,20 @@ def test_streamed_zip64_and_commented_zips_are_honest() -> None:
     assert inspect(file.getvalue()) is None
 
 
+@pytest.mark.parametrize("sentinel", [True, False])
+def test_the_end_may_be_zip64s(sentinel: bool) -> None:
+    """With what it says in both ends, as Info-ZIP writes it, or in the larger one alone."""
+    content = one()
+    at = content.index(b"PK\x01\x02")
+    body, end = content[at:-22], content[-22:]
+    large = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, len(body), at)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, at + len(body), 1)
+    if sentinel:
+        end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    assert inspect(content[:at] + body + large + locator + end) is None
+    assert inspect(content[:at] + body + bytes(76) + end) == "archive_damaged"
+
+
 def test_a_folder_that_says_that_it_is_deflated_is_honest() -> None:
     assert inspect(zip_by_hand(b"folder/", b"", 0, 0)) is None
 
