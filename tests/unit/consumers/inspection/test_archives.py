@@ -218,9 +218,10 @@ def test_entries_are_counted_over_all_archives() -> None:
     assert inspect(tarred({str(number): b"" for number in range(101)})) == "archive_entries"
 
 
-def test_a_directory_without_end_is_refused_before_it_is_read() -> None:
-    """Half a million entries in 25 MB, though the end of the directory says that there is one."""
-    content = samples.local_header(b"", b"", 0, 0) + samples.directory([(b"", 0, 0, 0, 0)] * 500_000, at=30, count=1)
+@pytest.mark.parametrize(("entries", "name"), [(170_000, b""), (150, b"a" * 60_000)], ids=["too many", "too large"])
+def test_a_directory_without_end_is_refused_before_it_is_read(entries: int, name: bytes) -> None:
+    """Eight megabytes of entries, though the end of the directory says that there is one."""
+    content = samples.local_header(b"", b"", 0, 0) + samples.directory([(name, 0, 0, 0, 0)] * entries, at=30, count=1)
     limits = Limits(entries=10_000)
     used = peak_bytes(lambda: inspect(content, limits))
     assert inspect(content, limits) == "archive_entries"
