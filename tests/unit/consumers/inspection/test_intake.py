@@ -1,0 +1,151 @@
+"""One pass: nothing that is not as promised comes to its end, and what comes through is what came in."""
+
+import hashlib
+import io
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.inspection.budget import Limits
+from consumers.inspection.declared import OOXML
+from consumers.inspection.intake import Intake
+from consumers.inspection.problems import Refused
+from consumers.inspection.promise import Promise, Tally
+from tests.unit.consumers.inspection.samples import bomb, gzipped, zipped
+
+pytestmark = pytest.mark.anyio
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20_000)
+
+
+def promise(content: bytes) -> Promise:
+    return Promise(len(content), hashlib.sha256(content).digest())
+
+
+class Source:
+    """Content in chunks; how much of it was asked for."""
+
+    def __init__(self, content: bytes, size: int = 1000) -> None:
+        self.content, self.size, self.given = content, size, 0
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.content), self.size):
+            self.given = start + self.size
+            yield self.content[start : start + self.size]
+
+
+async def through(intake: Intake, source: Source) -> bytes:
+    return b"".join([chunk async for chunk in intake.through(source.chunks())])
+
+
+async def code(content: bytes, declared: str, *, promised: Promise | None = None, size: int = 1000) -> str | None:
+    intake = Intake(promised or promise(content), declared, io.BytesIO())
+    try:
+        await through(intake, Source(content, size))
+    except Refused as refused:
+        return refused.problem.code
+    problem = intake.finish(Limits())
+    return problem and problem.code
+
+
+@given(st.lists(st.binary(max_size=50)))
+def test_the_tally_does_not_depend_on_the_cuts(chunks: list[bytes]) -> None:
+    tally = Tally(promise(b"".join(chunks)))
+    for chunk in chunks:
+        tally.add(chunk)
+    tally.end()
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50))
+def test_the_tally_tells_any_two_apart(promised: bytes, came: bytes) -> None:
+    tally = Tally(promise(promised))
+    if promised == came:
+        tally.add(came)
+        tally.end()
+        return
+
+    def count() -> None:
+        tally.add(came)
+        tally.end()
+
+    with pytest.raises(Refused) as refused:
+        count()
+    assert refused.value.problem.code == ("wrong_checksum" if len(promised) == len(came) else "wrong_size")
+
+
+@pytest.mark.parametrize("size", [1, 7, 4095, 4096, 4097, 100_000])
+@pytest.mark.parametrize(
+    ("content", "declared"),
+    [(PNG, "image/png"), (b"", "text/plain"), (b"hello", "text/plain"), (zipped({"a": PNG}), "application/zip")],
+)
+async def test_what_comes_through_is_what_came_in(content: bytes, declared: str, size: int) -> None:
+    aside = io.BytesIO()
+    intake = Intake(promise(content), declared, aside)
+    assert await through(intake, Source(content, size)) == content
+    assert intake.finish(Limits()) is None
+    assert intake.served_type == declared
+    assert aside.getvalue() == (content if content.startswith(b"PK") else b""), "only archives are kept"
+
+
+async def test_size_and_checksum_are_held_to() -> None:
+    assert await code(PNG, "image/png", promised=Promise(len(PNG) + 1, hashlib.sha256(PNG).digest())) == "wrong_size"
+    assert await code(PNG, "image/png", promised=Promise(len(PNG), bytes(32))) == "wrong_checksum"
+    assert await code(b"", "text/plain", promised=Promise(1, bytes(32))) == "wrong_size"
+
+
+async def test_more_than_was_promised_is_not_waited_for() -> None:
+    source = Source(PNG * 100)
+    with pytest.raises(Refused) as refused:
+        await through(Intake(promise(PNG), "image/png", io.BytesIO()), source)
+    assert refused.value.problem.code == "wrong_size"
+    assert source.given <= len(PNG) + 1000
+
+
+async def test_a_wrong_type_is_told_at_the_head() -> None:
+    source = Source(PNG * 100)
+    with pytest.raises(Refused) as refused:
+        await through(Intake(promise(source.content), "image/jpeg", io.BytesIO()), source)
+    assert refused.value.problem.code == "wrong_type"
+    assert source.given == 5000
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000, 100_000])
+async def test_text_is_text_to_its_end(size: int) -> None:
+    text = "grüße, 世界\n".encode() * 1000
+    assert await code(text, "text/plain", size=size) is None
+    assert await code(text + b"\0", "text/plain", size=size) == "wrong_type"
+    assert await code(text + b"\xff", "text/plain", size=size) == "wrong_type"
+    assert await code(text[:-2], "text/plain", size=size) == "wrong_type", "it ends within a character"
+    assert await code(text + b"\0", "application/octet-stream", size=size) is None
+
+
+async def test_what_is_short_and_active_is_found_too() -> None:
+    assert await code(b"<svg>", "image/png") == "active_content"
+    assert await code(b"\x7fELF", "application/octet-stream") == "active_content"
+
+
+async def test_archives_are_looked_into_whatever_they_are_called() -> None:
+    for declared in ("application/zip", "application/octet-stream", "application/x-thing"):
+        assert await code(bomb(20), declared) == "archive_ratio"
+        assert (
+            await code(gzipped(zipped({"../a": b""})), declared if "zip" not in declared else "application/gzip")
+            == "archive_names"
+        )
+
+
+async def test_a_document_is_held_to_its_name() -> None:
+    docx = next(iter(OOXML))
+    assert await code(zipped({"[Content_Types].xml": b"", "word/document.xml": b""}), docx) is None
+    assert await code(zipped({"a": b"b"}), docx) == "wrong_type"
+
+
+async def test_nothing_is_vouched_for_before_its_end() -> None:
+    intake = Intake(promise(PNG), "image/png", io.BytesIO())
+    with pytest.raises(RuntimeError):
+        intake.finish(Limits())
+    async for _ in intake.through(Source(PNG).chunks()):
+        break
+    with pytest.raises(RuntimeError):
+        intake.finish(Limits())
