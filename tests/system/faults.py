@@ -83,8 +83,9 @@ async def _freeze(scene: Scene, name: str, process: Server | Process, seconds: f
 async def flush_redis(scene: Scene, rng: random.Random) -> None:
     """FLUSHALL: Redis forgets everything, and nobody is disconnected."""
     del rng
-    scene.fault("FLUSHALL", loses_accepted=True)
-    await scene.stack.redis.command("FLUSHALL")
+    async with scene.turns["redis"]:  # it is there, and answers
+        scene.fault("FLUSHALL", loses_accepted=True)
+        await scene.stack.redis.command("FLUSHALL")
 
 
 async def cut_sockets(scene: Scene, rng: random.Random) -> None:
