@@ -11,9 +11,9 @@ import pytest
 from backplane.settings import Settings, load_settings
 from backplane.store.mongo import Store
 from consumers.process import run
-from gateway.app import Gateway, open_gateway
+from gateway.app import Gateway, make_server, open_gateway
 from tests.conftest import mongodb_url, redis_url
-from tests.services import Server
+from tests.services import Server, free_port
 
 PASSWORD = "correct horse"
 
@@ -81,6 +81,19 @@ async def consumers(rest_settings: Settings, gateway: Gateway) -> AsyncIterator[
     yield
     stop.set()
     await running
+
+
+@pytest.fixture(scope="module")
+async def address(gateway: Gateway) -> AsyncIterator[str]:
+    """The same gateway on a real port: where its sockets are."""
+    server = make_server(gateway.public, ())
+    server.config.port = port = free_port()
+    task = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    yield f"ws://127.0.0.1:{port}/ws"
+    server.should_exit = True
+    await task
 
 
 @pytest.fixture(scope="module")

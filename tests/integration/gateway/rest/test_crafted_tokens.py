@@ -1,10 +1,9 @@
 """Tokens that somebody made: each is refused with its exact code, over REST, at `connect` and at `refresh` (RFC 8725)."""
 
-import asyncio
 import base64
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -18,9 +17,8 @@ from websockets.asyncio.client import connect
 from backplane.keys import generate
 from backplane.settings import Settings
 from backplane.store.mongo import Store
-from gateway.app import Gateway, make_server
 from tests.integration.gateway.rest.conftest import Person, make_settings
-from tests.services import Server, free_port
+from tests.services import Server
 
 pytestmark = pytest.mark.anyio
 
@@ -98,18 +96,6 @@ async def rest_settings(redis: Server, mongodb: Server) -> Settings:
     await store.migrate(settings.names)
     await store.close()
     return settings
-
-
-@pytest.fixture(scope="module")
-async def address(gateway: Gateway) -> AsyncIterator[str]:
-    server = make_server(gateway.public, ())
-    server.config.port = port = free_port()
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    yield f"ws://127.0.0.1:{port}/ws"
-    server.should_exit = True
-    await task
 
 
 async def said_to(address: str, token: str) -> dict[str, Any]:

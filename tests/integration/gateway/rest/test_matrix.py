@@ -7,7 +7,7 @@ The columns of who is blocked are in `test_blocked.py` here and beside the socke
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, get_args
 
 import httpx2
@@ -16,12 +16,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from gateway.app import Gateway, make_server
 from gateway.rest.application import OPERATIONS
 from schemas.client_frames import ClientFrame
 from tests.integration.gateway.rest.conftest import Person
 from tests.integration.gateway.rest.test_changes import Join, said
-from tests.services import free_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("consumers")]
 
@@ -243,18 +241,6 @@ FRAMES: dict[str, tuple[tuple[str, str, str, str], dict[str, Any]]] = {
 }  # fmt: skip
 BEFORE_ANYTHING: Final = {"connect", "refresh"}
 """About the token alone: `test_crafted_tokens.py`."""
-
-
-@pytest.fixture(scope="module")
-async def address(gateway: Gateway) -> AsyncIterator[str]:
-    server = make_server(gateway.public, ())
-    server.config.port = port = free_port()
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    yield f"ws://127.0.0.1:{port}/ws"
-    server.should_exit = True
-    await task
 
 
 async def test_every_frame_is_in_the_table() -> None:
