@@ -100,7 +100,9 @@ def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> 
         settings.names,
         tenure.partition,
         tenure,
-        stores=Stores(store.messages, store.conversations, store.operations, store.blocks, store.audit),
+        stores=Stores(
+            store.messages, store.conversations, store.operations, store.blocks, store.audit, store.attachments
+        ),
         ring=partial(doorbells.ring, redis),
         drop=_logs(settings, redis).drop,
         late_seconds=settings.mongodb_timeout_seconds,

@@ -19,10 +19,12 @@ from backplane.errors import Transient
 from backplane.layout import check_layout
 from backplane.limits import Buckets
 from backplane.logs import Logs
+from backplane.objects.s3 import Objects
 from backplane.presence import Presences
 from backplane.publisher import Publisher
 from backplane.redis import Redis
 from backplane.revocations import Revocations
+from backplane.scans import Scans
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.streams import Intents
@@ -41,6 +43,7 @@ from gateway.socket.ephemera import Ephemera
 from gateway.socket.hub import Hub
 from gateway.socket.transport import uvicorn_options
 from gateway.tokens import Tokens
+from gateway.uploads import Uploads
 
 BACKLOG = 2048
 REQUESTS_SECONDS = 2
@@ -158,7 +161,11 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
 
         answers = Answers(settings.names.gateway(secrets.token_hex(8)))
         await stack.enter_async_context(_hearing(listeners, answers))
-        api = Api(settings, store, logs, intake, answers, listeners, tokens, passwords, revocations, limiter)
+        objects = await Objects.open(settings) if settings.s3_url else None
+        if objects is not None:
+            stack.push_async_callback(objects.close)
+        uploads = Uploads(settings, objects, store.attachments, Scans(redis))
+        api = Api(settings, store, logs, intake, answers, listeners, tokens, passwords, revocations, limiter, uploads)
         health = Health(
             {"redis": redis.ping, "mongodb": store.ping}, lambda: check_layout(redis, store, settings.names)
         )
