@@ -25,8 +25,10 @@ class Stage(NamedTuple):
     """Entries of a partition that an optional stage may be behind before it is cut; None for a required one: no limit."""
 
 
+Runnable = Literal["persist", "receipts", "fanout", "webhooks", "scan"]
+"""What a consumer process can run: the table's stages, and the one without partitions."""
 SCAN: Final = "scan"
-"""The stage without partitions: files are scanned in no order, by whoever is free (hole D8)."""
+"""Files are scanned in no order, by whoever is free (hole D8)."""
 
 STAGES: Final[dict[StageName, Stage]] = {
     "persist": Stage("persist", "intents", True, "intents: decide, store in MongoDB, settle with the events"),

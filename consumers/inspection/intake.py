@@ -1,7 +1,7 @@
 """One pass over an upload: what can be judged while it streams is; archives and images are kept aside, and looked into at the end."""
 
 import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import BinaryIO
 
 from consumers.inspection.archives import Format, archive_format, inspect_archive
@@ -31,7 +31,7 @@ class Intake:
         self._text = codecs.getincrementaldecoder("utf-8")() if is_text_type(declared) else None
         self._sha256: bytes | None = None
 
-    async def through(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def through(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         """The same chunks.
 
         Raises:
@@ -46,6 +46,11 @@ class Intake:
             self._judge()
         self._read_text(b"", final=True)
         self._sha256 = sha256
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it was seen."""
+        return self._sha256 is not None
 
     @property
     def served_type(self) -> str:
