@@ -42,8 +42,13 @@ def holding(content: bytes) -> Iterator[BinaryIO]:
         yield file
 
 
+SERVERS = {"valkey-server", "redis-server", "secantusd-py", "mongod", "weed", "clamd"}
+"""What other tests of the same process may have left running for the next ones."""
+
+
 def workers() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """The workers that run, or are dead and not buried."""
+    return [one for one in psutil.Process().children(recursive=True) if one.name() not in SERVERS]
 
 
 async def started() -> psutil.Process:
