@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,7 +105,7 @@ class SeaweedPorts(NamedTuple):
         return self.admin + GRPC_OFFSET
 
     @classmethod
-    def choose(cls, port: Callable[[Container[int]], int], is_free: Callable[[int], bool]) -> Self:
+    def choose(cls, port: Callable[[Collection[int]], int], is_free: Callable[[int], bool]) -> Self:
         """All different and free; `port` gives a free one that is not among those taken already."""
         chosen: list[int] = []
         while len(chosen) < len(cls._fields):

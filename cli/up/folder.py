@@ -92,6 +92,10 @@ class DataFolder:
         """What was chosen under a name in an earlier run."""
         return self._choices().get(name)
 
+    def choices(self, *, ending: str) -> dict[str, str]:
+        """All choices of earlier runs and this one whose names end so."""
+        return {name: value for name, value in self._choices().items() if name.endswith(ending)}
+
     def choose(self, name: str, value: str) -> None:
         """Remember a choice for later runs."""
         write_private(self.path / "choices.json", json.dumps(self._choices() | {name: value}, indent=2).encode())

@@ -82,7 +82,7 @@ def test_a_demo_survives_the_death_of_a_gateway_of_the_supervisor_and_of_everyth
     until(lambda: is_ready(port))
 
     children = first.children()
-    assert len(children) == 4
+    assert len(children) == 5
     first.send(signal.SIGKILL)
     first.wait()
     until(lambda: not any(is_running(pid) for pid in children))
@@ -109,7 +109,7 @@ def test_given_services_are_used_and_not_started_and_gateways_take_the_next_port
     running = up(
         "--port", str(port), "--gateways", "2", "--consumers", "2",
         HEADRACE_REDIS_URL=redis_url(redis), HEADRACE_MONGODB_URL=mongodb_url(mongodb),
-        HEADRACE_NAMESPACE=name, HEADRACE_MONGODB_DATABASE=name, HEADRACE_PARTITIONS="4", HEADRACE_SHARDS="4",
+        HEADRACE_S3_URL="", HEADRACE_NAMESPACE=name, HEADRACE_MONGODB_DATABASE=name, HEADRACE_PARTITIONS="4", HEADRACE_SHARDS="4",
     )  # fmt: skip
     running.until("Stop:  Ctrl-C")
     assert "given by HEADRACE_REDIS_URL" in running.output
@@ -174,7 +174,7 @@ def test_a_given_service_that_does_not_answer_is_told(up: Start) -> None:
 
 def test_an_interrupted_start_leaves_nothing_behind(up: Start) -> None:
     running = up("--port", str(ports.choose()))
-    running.until("starting Redis and MongoDB")
+    running.until("starting redis, mongodb, seaweedfs")
     running.send(signal.SIGINT)
     assert running.wait() == 0, running.output
     assert "Headrace" not in running.output
