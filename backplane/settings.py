@@ -238,6 +238,11 @@ class Settings(BaseSettings):
         description="Longest that clamd may take for one file; longer than its `MaxScanTime` (120 s unless it is set).",
         gt=0,
     )
+    attachment_max_bytes: int = Field(
+        26_214_400,
+        description="Largest attachment; a scanner must take as much (clamd: `StreamMaxLength`, `MaxFileSize`, `MaxScanSize`).",
+        ge=1,
+    )
 
     metrics_port: int = Field(
         0, description="Port of a consumer's health and metrics; 0 switches it off.", ge=0, le=65535
