@@ -81,9 +81,8 @@ class SeaweedServer(Server):
 
     def kill(self) -> None:
         super().kill()
-        for port in (*self.inner, self.inner.admin_grpc):
-            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
-                left.unlink(missing_ok=True)
+        for left in embedded.seaweedfs_sockets((*self.inner, self.inner.admin_grpc)):
+            left.unlink(missing_ok=True)
 
 
 def seaweedfs_server(folder: Path) -> SeaweedServer:

@@ -24,7 +24,7 @@ from cli.up.child import NotReady
 from cli.up.folder import DEFAULT, DataFolder, write_private
 from cli.up.output import Output
 from cli.up.processes import Floor, Options
-from cli.up.services import choice
+from cli.up.services import choice, seaweedfs
 from cli.up.supervisor import SELF, Supervisor
 
 Plan = Callable[[Options, Mapping[str, str], DataFolder], tuple[Floor, ...]]
@@ -109,6 +109,7 @@ async def run(options: Options, output: Output, plan: Plan = processes.floors) -
     finally:
         stop.set()  # from here on a signal means: hurry
         clean = await supervisor.stop()
+        seaweedfs.tidy(folder)
         folder.release()
     output.say(SELF, "stopped")
     return 0 if clean else FAILED

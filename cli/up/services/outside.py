@@ -28,8 +28,8 @@ class Service:
     @property
     def shown_url(self) -> str:
         """The URL without credentials."""
-        parts = urlsplit(self.url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        credentials, at, _ = urlsplit(self.url).netloc.rpartition("@")
+        return self.url.replace(credentials + at, "", 1)
 
 
 def given(environ: Mapping[str, str], variable: str) -> str | None:

@@ -40,6 +40,12 @@ def seaweedfs(environ: Mapping[str, str], folder: DataFolder) -> Service:
     return Service("s3", url, f"SeaweedFS {embedded.version_of(program)}".strip(), settled, spec)
 
 
+def tidy(folder: DataFolder) -> None:
+    """Remove what SeaweedFS leaves outside of the folder; when it has ended."""
+    for left in embedded.seaweedfs_sockets(_kept_ports(folder)):
+        left.unlink(missing_ok=True)
+
+
 def buckets_can_be_made(at: int, environ: Mapping[str, str]) -> Probe:
     """Whether the buckets are there, made on the way: it listens a little before it can make any."""
 
@@ -61,10 +67,14 @@ def buckets_can_be_made(at: int, environ: Mapping[str, str]) -> Probe:
 def _ports(folder: DataFolder) -> embedded.SeaweedPorts:
     """The same ports as last time, if all of them are free."""
     others = taken(folder, NAME)
-    if before := folder.choice(_PORTS):
-        kept = embedded.SeaweedPorts(*map(int, before.split(",")[: len(embedded.SeaweedPorts._fields)]))
+    if before := _kept_ports(folder):
+        kept = embedded.SeaweedPorts(*before[: len(embedded.SeaweedPorts._fields)])
         if all(ports.is_free(one) and one not in others for one in (*kept, kept.admin_grpc)):
             return kept
     found = embedded.SeaweedPorts.choose(lambda own: ports.choose(taken={*others, *own}), ports.is_free)
     folder.choose(_PORTS, ",".join(map(str, (*found, found.admin_grpc))))
     return found
+
+
+def _kept_ports(folder: DataFolder) -> list[int]:
+    return [int(one) for one in (folder.choice(_PORTS) or "").split(",") if one]

@@ -18,7 +18,7 @@ from cli.up import ports
 from cli.up.folder import DataFolder
 from tests.conftest import mongodb_url, redis_url
 from tests.services import Server
-from tests.system.up.conftest import Up
+from tests.system.up.conftest import Up, kept, settings_of, store
 
 Start = Callable[..., Up]
 
@@ -81,6 +81,7 @@ def test_a_demo_survives_the_death_of_a_gateway_of_the_supervisor_and_of_everyth
     first.until("gateway-1 died (SIGKILL); starting it again in 0.5 s")
     until(lambda: is_ready(port))
 
+    store(settings_of(first.data), "an attachment")
     children = first.children()
     assert len(children) == 5
     first.send(signal.SIGKILL)
@@ -91,6 +92,7 @@ def test_a_demo_survives_the_death_of_a_gateway_of_the_supervisor_and_of_everyth
     second.until("Stop:  Ctrl-C")
     assert json.loads((second.data / "demo.json").read_text()) == demo
     sign_in(port, "alice", demo["users"][0]["password"])
+    assert kept(settings_of(second.data), "an attachment")
     children = second.children()
     stopped = time.monotonic()
     second.send(signal.SIGTERM)
