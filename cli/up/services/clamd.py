@@ -89,8 +89,10 @@ ConcurrentDatabaseReload no
 AlertExceedsMax yes
 AlertEncrypted yes
 StreamMaxLength 100M
-MaxFileSize 100M
-MaxScanSize 400M
+# Far above what consumers/inspection lets an archive unpack to: of a member that is over these, clamd says nothing.
+MaxFileSize 1000M
+MaxScanSize 2000M
+MaxFiles 20000
 """
 
 

@@ -72,7 +72,14 @@ def test_seaweedfs_is_as_closed_as_the_embedded_one(tmp_path: Path) -> None:
 
 def test_clamd_calls_clean_no_more_than_ours_does(tmp_path: Path) -> None:
     lines = clamd.configuration(tmp_path, tmp_path / "clamd.ctl", tmp_path).splitlines()
-    ours = dict(line.split(" ", 1) for line in lines)
+    ours = dict(line.split(" ", 1) for line in lines if not line.startswith("#"))
     theirs = {name.removeprefix("CLAMD_CONF_"): value for name, value in SERVICES["clamd"]["environment"].items()}
-    assert set(theirs) == {"AlertExceedsMax", "AlertEncrypted", "StreamMaxLength", "MaxFileSize", "MaxScanSize"}
+    assert set(theirs) == {
+        "AlertExceedsMax",
+        "AlertEncrypted",
+        "StreamMaxLength",
+        "MaxFileSize",
+        "MaxScanSize",
+        "MaxFiles",
+    }
     assert theirs.items() <= ours.items()
