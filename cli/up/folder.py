@@ -5,7 +5,7 @@ choices.json       which programs and ports were chosen: data of one program are
 signing-key.pem    signs access tokens, so that they survive a restart and all gateways agree
 services.json      the URLs of what runs, for other commands (cli/running.py); there only while `up` runs
 demo.json          the demo's people and their passwords
-redis/ mongodb-…/  the services' own
+redis/ mongodb-…/ seaweedfs/ clamd/  the services' own
 """
 
 import fcntl
