@@ -94,6 +94,10 @@ class SignatureVersion:
     built_at: datetime | None
 
 
+class BrokeOff(Transient):
+    """It ended in the middle of a file without a verdict: it went away, or the file has made it."""
+
+
 class Scanner:
     """Operations on clamd; any number at once, each on a connection of its own. All raise `Transient` when clamd is away.
 
@@ -136,7 +140,7 @@ class Scanner:
                 return Unscannable("too_slow", f"no answer in {self._seconds:g} s")
         verdict = read_verdict(answer)
         if isinstance(verdict, Clean) and not whole:
-            raise Transient("clamd answered before it had everything")
+            raise BrokeOff("clamd answered before it had everything")
         return verdict
 
     async def version(self) -> SignatureVersion:
@@ -252,8 +256,8 @@ class _Exchange:
         """The answer, without its NUL."""
         try:
             return await self._spend(_read(self._connection))
-        except OSError as failure:
-            raise Transient(f"clamd broke off: {failure}") from failure
+        except (OSError, Transient) as failure:
+            raise BrokeOff(f"clamd broke off: {failure}") from failure
 
     async def _put(self, data: bytes) -> bool:
         try:

@@ -242,6 +242,30 @@ class Settings(BaseSettings):
         26_214_400,
         description="Largest attachment; a scanner must take as much (clamd: `StreamMaxLength`, `MaxFileSize`, `MaxScanSize`).",
         ge=1,
+        le=5_000_000_000,
+    )
+    attachment_quota_bytes: int = Field(
+        5_000_000_000, description="Room that the attachments of one person may take together.", ge=1
+    )
+    upload_seconds: int = Field(300, description="How long an upload form is good for.", ge=10, le=86_400)
+    uploads_at_once: int = Field(
+        16, description="Uploads that one gateway passes through at a time, of clients that do not reach S3.", ge=1
+    )
+    download_seconds: int = Field(60, description="How long a link to an attachment is good for.", ge=5, le=3600)
+    s3_cdn_url: str | None = Field(
+        None,
+        description="A CDN that serves the bucket of what is clean, asking `s3_url` under its own name and with the query as it came. Links lead there.",
+        examples=["https://cdn.example"],
+    )
+    scans_at_once: int = Field(4, description="Files that one consumer process scans at a time.", ge=1, le=64)
+    scan_claim_seconds: float = Field(
+        30.0, description="A scan whose process has said nothing for this long is taken over by another.", ge=1
+    )
+    attachment_sweep_seconds: float = Field(
+        60.0, description="Between two looks for uploads that were left, and for files that were withdrawn.", gt=0
+    )
+    attachment_loose_seconds: int = Field(
+        86_400, description="A file that no message holds after this long is deleted.", ge=600
     )
 
     metrics_port: int = Field(
@@ -366,7 +390,11 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
 
 def _s3_faults(settings: Settings) -> list[str]:
     faults: list[str] = []
-    for name, url in (("S3_URL", settings.s3_url), ("S3_PUBLIC_URL", settings.s3_public_url)):
+    for name, url in (
+        ("S3_URL", settings.s3_url),
+        ("S3_PUBLIC_URL", settings.s3_public_url),
+        ("S3_CDN_URL", settings.s3_cdn_url),
+    ):
         if url is not None and not _is_origin(url):
             faults.append(
                 f"{PREFIX}{name} must be http:// or https://, a host and perhaps a port, no more (e.g. https://s3.example)"

@@ -56,6 +56,15 @@ owned = Gauge("headrace_partitions_owned", "Partitions that this worker owns.", 
 batches = Histogram(
     "headrace_batch_entries", "Entries handled at once.", ["stage"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
 )
+scans = Counter("headrace_scans_total", "Files that got a verdict, by the verdict.", ["verdict"])
+scan_seconds = Histogram(
+    "headrace_scan_seconds", "One look at a file, from its first byte to its verdict.", buckets=LATENCY_BUCKETS
+)
+scan_queue = Gauge("headrace_scan_queue_entries", "Files that wait for a scan or are being scanned.")
+scan_queue_age = Gauge("headrace_scan_queue_age_seconds", "Since when the first of them waits.")
+scanner_up = Gauge("headrace_scanner_up", "1 while the scanner answers.")
+signatures_built = Gauge("headrace_scanner_signatures_timestamp_seconds", "When the scanner's signatures were made.")
+swept = Counter("headrace_attachments_swept_total", "Leftovers that were mended or deleted, by kind.", ["kind"])
 dependency_up = Gauge("headrace_dependency_up", "1 while a dependency answers.", ["name"])
 
 

@@ -27,6 +27,7 @@ Read in this order::
     recipients  who gets an event: a function of the event
     webhooks/   events: park what webhooks want, and send it
     inspection/ uploads: our own look at their bytes; pure (no stage uses it yet)
+    imaging/    uploads that are images: decoded, and made small, in a process of their own (no stage uses it yet)
     cache       a bounded map that forgets what was used least recently
 
 A stage never acknowledges: the runner does, after the stage has answered for every entry.

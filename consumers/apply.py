@@ -130,8 +130,7 @@ def _change_message(batch: Batch, intent: MessageChange, operation_id: Operation
     after = replace(
         after, rev=rev, ops=remember(message.ops, Applied(operation_id, intent.intent_id, rev, intent.at_ms))
     )
-    batch.plan.change_message(message, after)
-    batch.messages[message.message_id] = after
+    batch.change_message(message, after)
     if isinstance(intent, DeleteMessage):
         batch.touch_root(message, delta=-1)
     return MessageChanged(after)
@@ -143,8 +142,8 @@ def _message_again(batch: Batch, intent: MessageChange, message: StoredMessage, 
     if state is not None and message.rev <= state.raised_rev:
         # Whoever reads by `rev` may have passed this number before the change was there (hole B6).
         after = replace(message, rev=batch.next_rev(state))
-        batch.plan.change_message(message, after)
-        batch.messages[message.message_id] = message = after
+        batch.change_message(message, after)
+        message = after
     if isinstance(intent, DeleteMessage):
         batch.touch_root(message, again=True)
     changed = MessageChanged(message, again=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from backplane.store.attachments import StoredAttachment, next_version
 from backplane.store.blocks import StoredBlock
 from backplane.store.messages import StoredMessage, Thread
 from backplane.store.operations import StoredOperation
@@ -12,7 +13,7 @@ from consumers import documents
 from consumers.changes import Rules
 from consumers.ledger import State, blockers_in
 from consumers.plan import Plan
-from schemas.ids import ConversationId, IntentId, MessageId, OperationId, UserId
+from schemas.ids import AttachmentId, ConversationId, IntentId, MessageId, OperationId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Found:
 
     messages: Mapping[MessageId, StoredMessage] = field(default_factory=dict[MessageId, StoredMessage])
     """Those that exist: all that the intents refer to; and all that they would make, once `repeats_known`."""
+    attachments: Mapping[AttachmentId, StoredAttachment] = field(default_factory=dict[AttachmentId, StoredAttachment])
+    """Those that the intents name, and those that the messages hold."""
     operations: Mapping[OperationId, StoredOperation] = field(default_factory=dict[OperationId, StoredOperation])
     blocks: Mapping[ConversationId, Sequence[StoredBlock]] = field(
         default_factory=dict[ConversationId, Sequence[StoredBlock]]
@@ -51,6 +54,7 @@ class Batch:
     def __init__(self, states: Mapping[ConversationId, State], found: Found, rules: Rules, now_ms: int) -> None:
         self.plan = Plan(states=dict(states))
         self.messages = dict(found.messages)
+        self.attachments = dict(found.attachments)
         self.operations = dict(found.operations)
         self.blocks: dict[ConversationId, dict[UserId, StoredBlock]] = {
             key: dict(blockers_in(blocks)) for key, blocks in found.blocks.items()
@@ -70,6 +74,37 @@ class Batch:
         key = state.conversation.conversation_id
         self.plan.states[key] = replace(self.plan.states[key], rev=state.rev + 1)
         return state.rev + 1
+
+    def add_message(self, message: StoredMessage) -> None:
+        """Store a new message, and bind to it the files that it holds."""
+        self.plan.add_message(message)
+        self.messages[message.message_id] = message
+        for one in message.attachments:
+            before = self.attachments[one.attachment_id]
+            if before.message_id != message.message_id:
+                bound = next_version(
+                    before,
+                    message_id=message.message_id,
+                    conversation_id=message.conversation_id,
+                    loose_ms=None,
+                    check_ms=self.now_ms,
+                )
+                self._change_attachment(message.conversation_id, before, bound)
+
+    def change_message(self, before: StoredMessage, after: StoredMessage) -> None:
+        """Change a message, and withdraw the files that it holds no more."""
+        self.plan.change_message(before, after)
+        self.messages[after.message_id] = after
+        for one in before.attachments if not after.attachments else ():
+            known = self.attachments.get(one.attachment_id)
+            if known is not None and known.message_id == after.message_id and known.gone_ms is None:
+                self._change_attachment(after.conversation_id, known, next_version(known, gone_ms=self.now_ms))
+
+    def _change_attachment(
+        self, conversation_id: ConversationId, before: StoredAttachment, after: StoredAttachment
+    ) -> None:
+        self.plan.change_attachment(conversation_id, before, after)
+        self.attachments[after.attachment_id] = after
 
     def touch_root(self, reply: StoredMessage, *, delta: int = 0, again: bool = False) -> None:
         """Note that a thread has one reply more or less; `again`: nobody knows whether the root has counted it."""

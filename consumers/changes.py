@@ -27,6 +27,7 @@ from schemas.intents import (
     PinMessage,
     RemoveMember,
     RemoveReaction,
+    SetAttachment,
     UpdateConversation,
 )
 from schemas.roles import Permission, may
@@ -123,8 +124,22 @@ def _changed(
             if change.pinned:
                 return replace(message, pinned_ms=message.pinned_ms or change.at_ms, pinned_by=change.actor_id)
             return replace(message, pinned_ms=None, pinned_by=None)
+        case SetAttachment():
+            return _with_attachment(change, message)
         case _ as never:
             assert_never(never)
+
+
+def _with_attachment(change: SetAttachment, message: StoredMessage) -> StoredMessage:
+    """What is known of an attachment by now, unless the message shows something newer."""
+    if change.actor_id != SYSTEM:
+        raise Refused("forbidden")
+    news = change.carried
+    attachments = tuple(
+        news if one.attachment_id == news.attachment_id and one.version < news.version else one
+        for one in message.attachments
+    )
+    return replace(message, attachments=attachments)
 
 
 def _edited(
@@ -152,7 +167,16 @@ def _deleted(
 
 def tombstone(message: StoredMessage, at_ms: int) -> StoredMessage:
     """What is left of a message: its place, and the hash of its first body (hole C13)."""
-    return replace(message, text=None, deleted_ms=at_ms, mentions=(), reactions={}, pinned_ms=None, pinned_by=None)
+    return replace(
+        message,
+        text=None,
+        deleted_ms=at_ms,
+        mentions=(),
+        attachments=(),
+        reactions={},
+        pinned_ms=None,
+        pinned_by=None,
+    )
 
 
 def wiped(message: StoredMessage, at_ms: int) -> StoredMessage:

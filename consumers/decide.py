@@ -11,10 +11,11 @@ The order of the questions is what keeps the promises: an intent that was alread
 has changed since (holes A1–A3); only a new one is checked; only one that passed gets a number, so `seq` has no gaps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from backplane.store.attachments import StoredAttachment
 from backplane.store.blocks import is_blocked
 from backplane.store.conversations import StoredMember, hidden_seq
 from backplane.store.messages import StoredMessage
@@ -26,7 +27,8 @@ from consumers.changes import Refused, Rules, actor_of, check, check_not_blocked
 from consumers.expire import begun
 from consumers.ledger import State
 from consumers.plan import Created, Outcome, Plan, Rejected, Repeated, Stored
-from schemas.ids import ConversationId, MessageId, OperationId, UserId
+from schemas.attachments import REFUSED
+from schemas.ids import AttachmentId, ConversationId, MessageId, OperationId, UserId
 from schemas.intents import (
     AddMembers,
     ChangeMine,
@@ -81,6 +83,12 @@ def target_ids(intents: Sequence[Intent]) -> list[MessageId]:
     return ids
 
 
+def attachment_ids(intents: Sequence[Intent], messages: Iterable[StoredMessage]) -> list[AttachmentId]:
+    """Every attachment that these intents name, or that these messages hold."""
+    named = [key for intent in intents if isinstance(intent, SendMessage) for key in intent.attachments]
+    return [*named, *(one.attachment_id for message in messages for one in message.attachments)]
+
+
 def operation_ids(intents: Sequence[Intent]) -> list[OperationId]:
     """The ids under which these changes are remembered."""
     return [
@@ -116,9 +124,9 @@ def _send(batch: Batch, intent: SendMessage) -> Outcome:
         return Repeated(Stored(before)) if before.repeats(body_hash(intent)) else Rejected("idempotency_conflict")
     state, member = actor_of(batch.plan.states.get(intent.conversation_id), intent.actor_id)
     _check_send(batch, intent, state, member)
-    message = documents.message(intent, message_id, state)
-    batch.plan.add_message(message)
-    batch.messages[message_id] = message
+    attachments = [_usable(batch, intent, key, message_id) for key in intent.attachments]
+    message = documents.message(intent, message_id, state, attachments)
+    batch.add_message(message)
     batch.plan.states[intent.conversation_id] = replace(
         state,
         conversation=begun(state.conversation, message),
@@ -143,6 +151,23 @@ def _check_send(batch: Batch, intent: SendMessage, state: State, member: StoredM
             raise Refused("not_found")
         if target is not None and key == intent.thread_root_id and target.thread_root_id is not None:
             raise Refused("bad_request")  # a thread within a thread
+
+
+def _usable(batch: Batch, intent: SendMessage, attachment_id: AttachmentId, message_id: MessageId) -> StoredAttachment:
+    """An attachment that this message may hold: its sender's own, uploaded, not refused, in no other message.
+
+    Bound to this very message before a crash, it stays so whatever was found in it since.
+    """
+    found = batch.attachments.get(attachment_id)
+    if found is None or found.owner_id != intent.actor_id or found.gone_ms is not None:
+        raise Refused("unknown_attachment")
+    if found.message_id is not None and found.message_id != message_id:
+        raise Refused("attachment_used")
+    if found.status == "uploading":
+        raise Refused("attachment_not_ready")
+    if found.status in REFUSED and found.message_id is None:
+        raise Refused("attachment_gone")
+    return found
 
 
 def _is_visible(message: StoredMessage | None, state: State, member: StoredMember) -> bool:

@@ -1,5 +1,8 @@
 """The documents and ids that intents become. Pure."""
 
+from collections.abc import Sequence
+
+from backplane.store.attachments import StoredAttachment, carried
 from backplane.store.audit import AuditEntry
 from backplane.store.conversations import StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage
@@ -85,7 +88,9 @@ def kind_of(intent: Intent) -> str:
     return str(intent.__struct_config__.tag)
 
 
-def message(intent: SendMessage, message_id: MessageId, state: State) -> StoredMessage:
+def message(
+    intent: SendMessage, message_id: MessageId, state: State, attachments: Sequence[StoredAttachment] = ()
+) -> StoredMessage:
     """The message as it is first stored."""
     return StoredMessage(
         message_id=message_id,
@@ -101,6 +106,7 @@ def message(intent: SendMessage, message_id: MessageId, state: State) -> StoredM
         reply_to=intent.reply_to,
         thread_root_id=intent.thread_root_id,
         mentions=tuple(user for user in intent.mentions if user == EVERYBODY or _is_current(state, user)),
+        attachments=tuple(carried(one) for one in attachments),
     )
 
 

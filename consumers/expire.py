@@ -103,5 +103,4 @@ def _hide(batch: Batch, intent: ExpireMessages, operation_id: OperationId, up_to
 def _wipe(batch: Batch, intent: ExpireMessages, message: StoredMessage) -> None:
     # Each under a number of its own: a dead owner's late edit must not bring a text back (hole B6).
     after = replace(wiped(message, intent.at_ms), rev=batch.next_rev(batch.plan.states[intent.conversation_id]))
-    batch.plan.change_message(message, after)
-    batch.messages[message.message_id] = after
+    batch.change_message(message, after)

@@ -26,7 +26,7 @@ from backplane.store.messages import StoredMessage
 from backplane.streams import Entry, Settled
 from consumers.batch import Found
 from consumers.changes import Rules
-from consumers.decide import decide, message_ids, operation_ids, refusal_ids, target_ids
+from consumers.decide import attachment_ids, decide, message_ids, operation_ids, refusal_ids, target_ids
 from consumers.ledger import Ledger, State, first_touch
 from consumers.pace import Pace
 from consumers.plan import Outcome, Plan, Rejected, Repeated, Step
@@ -75,7 +75,7 @@ class Persist:
         rules: Rules,
     ) -> None:
         self._names, self._partition, self._claim = names, partition, claim
-        self._messages, self._conversations, self._operations, self._blocks, self._audit = stores
+        self._messages, self._conversations, self._operations, self._blocks, self._audit, self._attachments = stores
         self._ring, self._drop, self._rules = ring, drop, rules
         self._late_seconds, self._left_open = late_seconds, False
         self._era, self._doubtful_ms = "", 0
@@ -195,8 +195,10 @@ class Persist:
         for one in intents:
             if isinstance(one, ExpireMessages):
                 messages |= await self._messages.between(one.conversation_id, one.after_seq, one.up_to_seq + 1)
+        attachments = attachment_ids(intents, messages.values())
         return Found(
             messages=messages,
+            attachments=await self._attachments.find(attachments) if attachments else {},
             operations=await self._operations.find(operations) if operations else {},
             blocks=await self._blocks.find(list(rooms)) if rooms else {},
             again=before.again,
@@ -255,6 +257,9 @@ class Persist:
 
     async def _write_changes(self, step: Step) -> bool:
         writes: list[Callable[[], Awaitable[bool]]] = []
+        # First: a message never shows a file that another one holds, and a file of a message that goes is withdrawn before it goes.
+        if step.changed_attachments:
+            writes.append(partial(self._attachments.change, step.changed_attachments))
         if step.changed_blocks:
             writes.append(partial(self._blocks.change, list(step.changed_blocks.values())))
         if step.changed_conversations:

@@ -10,6 +10,7 @@ writes: so what is stored is a prefix of what was numbered, as far as anything d
 
 from dataclasses import dataclass, field
 
+from backplane.store.attachments import StoredAttachment
 from backplane.store.audit import AuditEntry
 from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import StoredConversation, StoredMember
@@ -111,6 +112,10 @@ class Step:
     changed_blocks: dict[tuple[ConversationId, UserId], tuple[StoredBlock | None, StoredBlock]] = field(
         default_factory=dict[tuple[ConversationId, UserId], tuple[StoredBlock | None, StoredBlock]]
     )
+    changed_attachments: list[tuple[StoredAttachment, StoredAttachment]] = field(
+        default_factory=list[tuple[StoredAttachment, StoredAttachment]]
+    )
+    """Each change by itself and in order. What the other changes and the messages need is written before them."""
     messages: list[StoredMessage] = field(default_factory=list[StoredMessage])
     """In the order of their numbers, voids included."""
     audits: list[AuditEntry] = field(default_factory=list[AuditEntry])
@@ -157,6 +162,12 @@ class Plan:
         first, _ = changed.get(after.message_id, (before, after))
         changed[after.message_id] = (first, after)
         place.settled = True
+
+    def change_attachment(
+        self, conversation_id: ConversationId, before: StoredAttachment, after: StoredAttachment
+    ) -> None:
+        """Change an attachment with, and before, what the conversation's step holds by now."""
+        self._step(self._place(conversation_id)).changed_attachments.append((before, after))
 
     def change_member(self, before: StoredMember | None, after: StoredMember, listed_ms: int) -> None:
         """Change a membership, or begin one."""

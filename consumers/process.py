@@ -28,6 +28,7 @@ from consumers.persist import Persist
 from consumers.receipts import Receipts
 from consumers.retention import AT_ONCE, keep_expired
 from consumers.runner import Runner
+from consumers.scanning.running import scan
 from consumers.stores import Stores
 from consumers.tenure import Tenure
 from consumers.webhooks.delivering import Delivering
@@ -36,12 +37,12 @@ from consumers.webhooks.policy import Limits
 from consumers.webhooks.sender import Sender
 from consumers.webhooks.stage import WebhookStage
 from consumers.worker import STALLED_SECONDS, Runs, Worker
-from schemas.stages import STAGES, StageName
+from schemas.stages import STAGES, Runnable, StageName
 
 log = structlog.get_logger(__name__)
 
 
-async def run(settings: Settings, stages: Sequence[StageName], stop: asyncio.Event) -> None:
+async def run(settings: Settings, stages: Sequence[Runnable], stop: asyncio.Event) -> None:
     """Run the workers of these stages until `stop` is set.
 
     Raises:
@@ -56,7 +57,10 @@ async def run(settings: Settings, stages: Sequence[StageName], stop: asyncio.Eve
         log.info("consumers are up", stages=list(stages))
         async with asyncio.TaskGroup() as workers:
             for stage in stages:
-                workers.create_task(make_worker(stage, settings, redis, store).run(stop))
+                if stage == "scan":
+                    workers.create_task(scan(settings, redis, store, stop))
+                else:
+                    workers.create_task(make_worker(stage, settings, redis, store).run(stop))
     finally:
         # Stop: the workers are done; nothing of theirs is in flight.
         if server:
@@ -100,7 +104,9 @@ def _persist(settings: Settings, redis: Redis, store: Store, tenure: Tenure) -> 
         settings.names,
         tenure.partition,
         tenure,
-        stores=Stores(store.messages, store.conversations, store.operations, store.blocks, store.audit),
+        stores=Stores(
+            store.messages, store.conversations, store.operations, store.blocks, store.audit, store.attachments
+        ),
         ring=partial(doorbells.ring, redis),
         drop=_logs(settings, redis).drop,
         late_seconds=settings.mongodb_timeout_seconds,

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from backplane.store.attachments import StoredAttachment
 from backplane.store.audit import AuditEntry
 from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import Counters, StoredConversation, StoredMember
 from backplane.store.messages import StoredMessage, Thread
 from backplane.store.operations import StoredOperation
-from schemas.ids import ConversationId, MessageId, OperationId
+from schemas.ids import AttachmentId, ConversationId, MessageId, OperationId
 
 
 class MessageStore(Protocol):
@@ -103,6 +104,18 @@ class AuditStore(Protocol):
         ...
 
 
+class AttachmentStore(Protocol):
+    """What persist needs of `backplane.store.attachments.Attachments`."""
+
+    async def find(self, ids: Sequence[AttachmentId]) -> dict[AttachmentId, StoredAttachment]:
+        """Those that exist."""
+        ...
+
+    async def change(self, changes: Sequence[tuple[StoredAttachment, StoredAttachment]]) -> bool:
+        """Compare and set; False if somebody else was in between."""
+        ...
+
+
 class Stores(NamedTuple):
     """Everything that persist reads and writes."""
 
@@ -111,3 +124,4 @@ class Stores(NamedTuple):
     operations: OperationStore
     blocks: BlockStore
     audit: AuditStore
+    attachments: AttachmentStore

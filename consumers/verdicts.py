@@ -1,6 +1,7 @@
 """What persist's outcomes look like as events: to everybody, or to one sender. Pure."""
 
-from typing import Any, assert_never
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -35,6 +36,7 @@ from schemas.intents import (
     RemoveMember,
     RemoveReaction,
     SendMessage,
+    SetAttachment,
 )
 
 
@@ -113,21 +115,18 @@ def message_voided(void: StoredMessage, now_ms: int) -> Event:
 
 
 def _name_of(intent: Intent) -> EventName:
-    match intent:
-        case EditMessage():
-            return "message.edited"
-        case DeleteMessage():
-            return "message.deleted"
-        case AddReaction():
-            return "reaction.added"
-        case RemoveReaction():
-            return "reaction.removed"
-        case PinMessage(pinned=True):
-            return "message.pinned"
-        case PinMessage():
-            return "message.unpinned"
-        case _:
-            raise ValueError(f"{type(intent).__name__} changes no message")
+    if isinstance(intent, PinMessage):
+        return "message.pinned" if intent.pinned else "message.unpinned"
+    return _NAMES[type(intent)]
+
+
+_NAMES: Final[Mapping[type[Intent], EventName]] = {
+    EditMessage: "message.edited",
+    DeleteMessage: "message.deleted",
+    AddReaction: "reaction.added",
+    RemoveReaction: "reaction.removed",
+    SetAttachment: "attachment.updated",
+}
 
 
 # Members and conversations

@@ -19,14 +19,17 @@ from backplane.errors import Transient
 from backplane.layout import check_layout
 from backplane.limits import Buckets
 from backplane.logs import Logs
+from backplane.objects.s3 import Objects
 from backplane.presence import Presences
 from backplane.publisher import Publisher
 from backplane.redis import Redis
 from backplane.revocations import Revocations
+from backplane.scans import Scans
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.streams import Intents
 from gateway.answers import Answers
+from gateway.files_health import FilesHealth
 from gateway.grants import Grants
 from gateway.health import Health, internal_routes, public_routes
 from gateway.http import PunctualProtocol
@@ -41,6 +44,7 @@ from gateway.socket.ephemera import Ephemera
 from gateway.socket.hub import Hub
 from gateway.socket.transport import uvicorn_options
 from gateway.tokens import Tokens
+from gateway.uploads import Uploads
 
 BACKLOG = 2048
 REQUESTS_SECONDS = 2
@@ -158,9 +162,16 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
 
         answers = Answers(settings.names.gateway(secrets.token_hex(8)))
         await stack.enter_async_context(_hearing(listeners, answers))
-        api = Api(settings, store, logs, intake, answers, listeners, tokens, passwords, revocations, limiter)
+        objects = await Objects.open(settings) if settings.s3_url else None
+        if objects is not None:
+            stack.push_async_callback(objects.close)
+        scans = Scans(redis)
+        uploads = Uploads(settings, objects, store.attachments, scans)
+        api = Api(settings, store, logs, intake, answers, listeners, tokens, passwords, revocations, limiter, uploads)
         health = Health(
-            {"redis": redis.ping, "mongodb": store.ping}, lambda: check_layout(redis, store, settings.names)
+            {"redis": redis.ping, "mongodb": store.ping},
+            lambda: check_layout(redis, store, settings.names),
+            FilesHealth(objects, scans, scanner=bool(settings.scanner_url)) if objects else None,
         )
         ops_token = settings.ops_token.get_secret_value() if settings.ops_token else None
         table = [WebSocketRoute("/ws", hub.endpoint), *public_routes(health, ops_token), *rest_routes(api)]

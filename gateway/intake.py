@@ -13,7 +13,7 @@ from gateway.limiter import Limiter
 from gateway.load import Adds, Load
 from schemas import client_frames
 from schemas.errors import ErrorBody, error
-from schemas.ids import ClientMsgId, ClientOpId, ConversationId, IntentId, MessageId, UserId
+from schemas.ids import AttachmentId, ClientMsgId, ClientOpId, ConversationId, IntentId, MessageId, UserId
 from schemas.intents import (
     AddReaction,
     DeleteMessage,
@@ -49,12 +49,12 @@ def message_intent(actor: UserId, request: client_frames.SendMessage, *, answer:
     """The intent of a `message.send`, its text cleaned; `answer` is the channel of a REST call that waits.
 
     Raises:
-        Refused: the text is none, or it asks for what is not offered yet.
+        Refused: the text is none, or a file is named twice.
     """
-    if request.attachments:
-        raise Refused(error("unsupported", "attachments are not offered yet"))
+    if len(set(request.attachments)) < len(request.attachments):
+        raise Refused(error("bad_request", "attachments: one is named twice"))
     try:
-        text = clean_text(request.content.text)
+        text = clean_text(request.content.text, may_be_empty=bool(request.attachments))
     except ValueError as failure:
         raise Refused(error("bad_request", f"content.text: {failure}")) from None
     return SendMessage(
@@ -67,6 +67,7 @@ def message_intent(actor: UserId, request: client_frames.SendMessage, *, answer:
         reply_to=request.reply_to,
         thread_root_id=request.thread_root_id,
         mentions=tuple(UserId(user) for user in request.mentions),
+        attachments=tuple(AttachmentId(key) for key in request.attachments),
         answer=answer,
     )
 

@@ -4,10 +4,10 @@ A client applies an entity only if its `rev` is newer than what it holds (design
 """
 
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
+from schemas.attachments import Attachment
 from schemas.ids import ClientMsgId, ConversationId, MessageId, UserId
 from schemas.intents import History
 from schemas.roles import Role
@@ -29,7 +29,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     sender_id: UserId | None
     client_msg_id: ClientMsgId
     content: MessageContent | None
-    attachments: list[dict[str, Any]] = []
+    attachments: list[Attachment] = []
     reply_to: str | None = None
     thread_root_id: str | None = None
     mentions: list[UserId] = []

@@ -54,6 +54,16 @@ _ERRORS: Final = (
     ErrorRow("payload_too_large", "The body is larger than the server takes.", False, 413),
     ErrorRow("member_limit", "The conversation would have more members than this server allows.", False, 422),
     ErrorRow("unknown_user", "One of the named users does not exist.", False, 422),
+    ErrorRow("unknown_attachment", "One of the attachments does not exist, is not yours, or has expired.", False, 422),
+    ErrorRow("attachment_used", "One of the attachments belongs to another message; upload it again.", False, 409),
+    ErrorRow(
+        "attachment_not_ready", "The file is not uploaded yet, or not scanned yet; ask again in a moment.", True, 409
+    ),
+    ErrorRow("attachment_gone", "The file can not be had: it was refused, withdrawn or deleted.", False, 410),
+    ErrorRow(
+        "quota_exceeded", "There is no room left for files of yours; delete some, or ask the operator.", False, 422
+    ),
+    ErrorRow("scanner_unavailable", "Files can not be scanned at present, so none is taken.", True, 503),
     ErrorRow("unsupported", "This server does not offer this yet.", False, 422),
     ErrorRow("rate_limited", "Too many requests; wait as told and try again.", True, 429),
     ErrorRow("internal_error", "The server failed on this request; it was noted.", False, 500),

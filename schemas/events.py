@@ -24,6 +24,7 @@ EventName = Literal[
     "reaction.added",
     "reaction.removed",
     "thread.updated",
+    "attachment.updated",
     "conversation.created",
     "conversation.updated",
     "member.joined",

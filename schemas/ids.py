@@ -17,6 +17,7 @@ ClientMsgId = NewType("ClientMsgId", str)
 ClientOpId = NewType("ClientOpId", str)
 OperationId = NewType("OperationId", str)
 IntentId = NewType("IntentId", str)
+AttachmentId = NewType("AttachmentId", str)
 
 SYSTEM = UserId("system")
 """Who acts where nobody does: retention, and an operator's tools."""
@@ -86,6 +87,11 @@ def shard_of(user_id: UserId, shards: int) -> int:
 def message_id_of(conversation_id: ConversationId, sender_id: UserId, client_msg_id: ClientMsgId) -> MessageId:
     """The id of the message that this send makes, the same for every resend of it (docs/adr/0001)."""
     return MessageId(str(uuid.uuid5(_NAMESPACE, f"message:{conversation_id}:{sender_id}:{client_msg_id}")))
+
+
+def attachment_id_of(owner_id: UserId, key: str) -> AttachmentId:
+    """The id of the file that its sender announces under this key, the same for every repeat of the request."""
+    return AttachmentId(str(uuid.uuid5(_NAMESPACE, f"attachment:{owner_id}:{key}")))
 
 
 def operation_id_of(conversation_id: ConversationId, actor_id: UserId, client_op_id: ClientOpId) -> OperationId:

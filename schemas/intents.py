@@ -9,7 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from schemas.ids import ClientMsgId, ClientOpId, ConversationId, IntentId, MessageId, UserId
+from schemas.attachments import Carried
+from schemas.ids import AttachmentId, ClientMsgId, ClientOpId, ConversationId, IntentId, MessageId, UserId
 from schemas.roles import Role
 
 History = Literal["all", "joined"]
@@ -29,6 +30,7 @@ class SendMessage(msgspec.Struct, frozen=True, omit_defaults=True, tag="message.
     reply_to: str | None = None
     thread_root_id: str | None = None
     mentions: tuple[UserId, ...] = ()
+    attachments: tuple[AttachmentId, ...] = ()
     answer: str | None = None
     """The channel of a REST call that waits for the result (hole C2)."""
 
@@ -95,6 +97,13 @@ class PinMessage(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="me
     pinned: bool
 
 
+class SetAttachment(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="attachment.set"):
+    """Show in a message what is known of an attachment by now. The system's alone (hole C12)."""
+
+    message_id: MessageId
+    carried: Carried
+
+
 class UpdateConversation(_Change, frozen=True, omit_defaults=True, kw_only=True, tag="conversation.update"):
     """Change title or settings; what is not given stays."""
 
@@ -146,7 +155,7 @@ class ExpireMessages(_Change, frozen=True, omit_defaults=True, kw_only=True, tag
     up_to_seq: int
 
 
-MessageChange = EditMessage | DeleteMessage | AddReaction | RemoveReaction | PinMessage
+MessageChange = EditMessage | DeleteMessage | AddReaction | RemoveReaction | PinMessage | SetAttachment
 MemberChange = AddMembers | RemoveMember | ChangeRole | ChangeMine
 Change = MessageChange | MemberChange | UpdateConversation | SetBlock | ExpireMessages
 Intent = SendMessage | CreateConversation | Change
@@ -176,7 +185,8 @@ def body_hash(intent: Intent) -> str:
     """SHA-256 over what the client asked for: the same key with another hash is `idempotency_conflict` (hole C13)."""
     match intent:
         case SendMessage():
-            body = [intent.text, intent.reply_to, intent.thread_root_id, intent.mentions]
+            files = [intent.attachments] if intent.attachments else []  # the hash of what has none stays as it was
+            body = [intent.text, intent.reply_to, intent.thread_root_id, intent.mentions, *files]
         case CreateConversation():
             body = [intent.kind, sorted(intent.member_ids), intent.title]
         case _:

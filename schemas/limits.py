@@ -22,6 +22,7 @@ PolicyName = Literal[
     "send",
     "conversation",
     "change",
+    "upload",
     "typing",
     "frames",
 ]
@@ -65,6 +66,7 @@ _ROWS: Final = (
     Policy("send", "user", 200, 20, "Messages of one person"),
     Policy("conversation", "conversation", 2000, 20, "Messages into one conversation, by everybody"),
     Policy("change", "user", 200, 20, "Changes of one person: edits, deletions, reactions, pins, members, titles"),
+    Policy("upload", "user", 60, 60, "New attachments of one person"),
     Policy("typing", "connection", 100, 20, "Frames that say that somebody types"),
     Policy(
         "frames",

@@ -25,6 +25,11 @@ class Stage(NamedTuple):
     """Entries of a partition that an optional stage may be behind before it is cut; None for a required one: no limit."""
 
 
+Runnable = Literal["persist", "receipts", "fanout", "webhooks", "scan"]
+"""What a consumer process can run: the table's stages, and the one without partitions."""
+SCAN: Final = "scan"
+"""Files are scanned in no order, by whoever is free (hole D8)."""
+
 STAGES: Final[dict[StageName, Stage]] = {
     "persist": Stage("persist", "intents", True, "intents: decide, store in MongoDB, settle with the events"),
     "fanout": Stage("fanout", "events", True, "events: append to every recipient's log and ring the doorbell"),

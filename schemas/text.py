@@ -9,6 +9,8 @@ import regex
 
 MAX_TEXT = 10_000
 """Code points of one message."""
+MAX_FILE_NAME = 255
+"""Code points of a file's name."""
 MAX_NAME = 80
 """Code points of a display name or a title."""
 
@@ -19,8 +21,8 @@ _PICTURE = regex.compile(r"\p{Extended_Pictographic}|\p{Regional_Indicator}{2}|[
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def clean_text(text: str) -> str:
-    """Normalise a message's text to NFC, with CRLF as LF.
+def clean_text(text: str, *, may_be_empty: bool = False) -> str:
+    """Normalise a message's text to NFC, with CRLF as LF; with `may_be_empty` what shows nothing becomes nothing.
 
     Raises:
         ValueError: it is empty to the eye, too long, or holds a control character; the message says which.
@@ -31,6 +33,8 @@ def clean_text(text: str) -> str:
     if any(unicodedata.category(char) in {"Cc", "Cs"} and char not in _ALLOWED_CONTROLS for char in text):
         raise ValueError("text holds a control character; only tab and newline are allowed")
     if not _visible(text):
+        if may_be_empty:
+            return ""
         raise ValueError("text is empty")
     return text
 
@@ -44,6 +48,24 @@ def clean_name(text: str) -> str:
     text = unicodedata.normalize("NFC", text).strip()
     if len(text) > MAX_NAME:
         raise ValueError(f"name is longer than {MAX_NAME} characters")
+    if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in _BIDI for char in text):
+        raise ValueError("name holds a control or direction character")
+    if not _visible(text):
+        raise ValueError("name is empty")
+    return text
+
+
+def clean_file_name(text: str) -> str:
+    """Normalise a file's name to NFC, trimmed.
+
+    Raises:
+        ValueError: it is empty, too long, a path, or holds a control or bidirectional character; the message says which.
+    """
+    text = unicodedata.normalize("NFC", text).strip()
+    if len(text) > MAX_FILE_NAME:
+        raise ValueError(f"name is longer than {MAX_FILE_NAME} characters")
+    if any(char in "/\\" for char in text) or text in {".", ".."}:
+        raise ValueError("name is a path; give the file's own name")
     if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in _BIDI for char in text):
         raise ValueError("name holds a control or direction character")
     if not _visible(text):

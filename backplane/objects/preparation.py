@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from botocore.exceptions import ClientError
 
@@ -11,7 +11,10 @@ from backplane.objects.bucket import Bucket
 from backplane.objects.driver import Driver
 from backplane.objects.failures import code_of
 
+Use = Literal["upload to", "read"]
 RULE: Final = "headrace-quarantine"
+DAYS: Final = 7
+"""Longer than any scanner should be away: what waits for its verdict is there until then."""
 NO_CORS: Final = "NoSuchCORSConfiguration"
 NO_LIFECYCLE: Final = "NoSuchLifecycleConfiguration"
 _DEFAULT_REGION: Final = "us-east-1"
@@ -32,9 +35,9 @@ async def make(driver: Driver, bucket: Bucket, region: str) -> list[str]:
     return [f"made the bucket {bucket.name}"]
 
 
-async def allow_origins(driver: Driver, bucket: Bucket, origins: tuple[str, ...]) -> list[str]:
-    """Let pages of these origins post forms to the bucket, and no others."""
-    wanted = [cors_rule(origins)] if origins else []
+async def allow_origins(driver: Driver, bucket: Bucket, origins: tuple[str, ...], use: Use) -> list[str]:
+    """Let pages of these origins post forms to the bucket, or read from it by links, and no others."""
+    wanted = [cors_rule(origins, use)] if origins else []
     what = f"CORS of bucket {bucket.name}"
 
     def rules(s3: Any) -> list[Any]:
@@ -49,15 +52,15 @@ async def allow_origins(driver: Driver, bucket: Bucket, origins: tuple[str, ...]
             await driver.write(
                 what, lambda s3: s3.put_bucket_cors(Bucket=bucket.name, CORSConfiguration={"CORSRules": wanted})
             )
-            return [f"let {', '.join(origins)} upload to the bucket {bucket.name}"]
+            return [f"let {', '.join(origins)} {use} the bucket {bucket.name}"]
         await driver.write(what, lambda s3: s3.delete_bucket_cors(Bucket=bucket.name))
     except Permanent as failure:
         return [_not_taken("rules for web origins (CORS)", bucket, failure)]
-    return [f"let no other web origin upload to the bucket {bucket.name}"]
+    return [f"let no other web origin {use} the bucket {bucket.name}"]
 
 
 async def forget_by_itself(driver: Driver, bucket: Bucket) -> list[str]:
-    """Let the server delete what is older than a day, if it can: the last resort behind our own sweep."""
+    """Let the server delete what is older than a week, if it can: the last resort behind our own sweep."""
     what = f"lifecycle of bucket {bucket.name}"
 
     def rules(s3: Any) -> list[Any]:
@@ -78,14 +81,14 @@ async def forget_by_itself(driver: Driver, bucket: Bucket) -> list[str]:
         )
     except Permanent as failure:
         return [_not_taken("rules that delete by age", bucket, failure)]
-    return [f"let the bucket {bucket.name} forget what is older than a day"]
+    return [f"let the bucket {bucket.name} forget what is older than {DAYS} days"]
 
 
-def cors_rule(origins: tuple[str, ...]) -> dict[str, Any]:
-    """A form may be posted from these origins, and its answer read."""
+def cors_rule(origins: tuple[str, ...], use: Use) -> dict[str, Any]:
+    """From these origins a form may be posted and its answer read, or a link followed."""
     return {
         "AllowedHeaders": ["*"],
-        "AllowedMethods": ["POST"],
+        "AllowedMethods": ["POST"] if use == "upload to" else ["GET", "HEAD"],
         "AllowedOrigins": list(origins),
         "ExposeHeaders": ["ETag"],
         "MaxAgeSeconds": 600,
@@ -98,7 +101,7 @@ def lifecycle_rule() -> dict[str, Any]:
         "ID": RULE,
         "Status": "Enabled",
         "Filter": {"Prefix": ""},
-        "Expiration": {"Days": 1},
+        "Expiration": {"Days": DAYS},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
     }
 

@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from backplane.objects import preparation
 from backplane.objects.bucket import SOURCE_ETAG, Bucket
@@ -24,8 +25,8 @@ class Objects:
     `quarantine` holds what came in, `clean` what may be served; both are a `Bucket`, and methods fail as its do.
     """
 
-    def __init__(self, settings: Settings, driver: Driver, signer: Any) -> None:
-        self._settings, self._driver, self._signer = settings, driver, signer
+    def __init__(self, settings: Settings, driver: Driver, signer: Any, links: Any) -> None:
+        self._settings, self._driver, self._signer, self._links = settings, driver, signer, links
         # Of its own: a link is signed without S3, and so never waits behind calls to one that is away.
         self._signing = Threads("s3-signing", 1, SIGNING_WAITING)
         self.quarantine = Bucket(driver, settings.s3_quarantine_bucket)
@@ -39,7 +40,10 @@ class Objects:
             SettingsError: there is no object store, or the CA can not be used.
         """
         driver = Driver.open(settings, read_seconds=read_seconds)
-        return cls(settings, driver, make_client(settings, settings.s3_public_url or settings.s3_url or ""))
+        own, public = settings.s3_url or "", settings.s3_public_url or settings.s3_url or ""
+        signer = make_client(settings, public)
+        # What a CDN asks for, it asks under the store's own name: that one is signed for.
+        return cls(settings, driver, signer, make_client(settings, own) if settings.s3_cdn_url else signer)
 
     async def close(self) -> None:
         """Let calls under way end, and close every connection."""
@@ -67,7 +71,9 @@ class Objects:
         done: list[str] = []
         for bucket in (self.quarantine, self.clean):
             done += await preparation.make(self._driver, bucket, region)
-        done += await preparation.allow_origins(self._driver, self.quarantine, self._settings.allowed_origins)
+        origins = self._settings.allowed_origins
+        done += await preparation.allow_origins(self._driver, self.quarantine, origins, "upload to")
+        done += await preparation.allow_origins(self._driver, self.clean, origins, "read")
         return done + await preparation.forget_by_itself(self._driver, self.quarantine)
 
     async def presign_upload(
@@ -114,9 +120,10 @@ class Objects:
             "ResponseContentDisposition": disposition(file_name, inline=shown),
             "ResponseContentType": content_type,
         }
-        return await self._sign(
-            lambda: self._signer.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
+        link: str = await self._sign(
+            lambda: self._links.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
         )
+        return _through(self._settings.s3_cdn_url, link)
 
     async def promote(self, source_key: str, etag: str, target_key: str, content_type: str) -> ObjectInfo:
         """Copy what was looked at from quarantine to the clean bucket, inside the server, under our own type. Returns the copy.
@@ -158,6 +165,14 @@ class Objects:
                 return call()
 
         return await self._signing.run(run, seconds=SIGNING_SECONDS)
+
+
+def _through(cdn_url: str | None, link: str) -> str:
+    """The same link by way of a CDN, if there is one."""
+    if cdn_url is None:
+        return link
+    front, asked = urlsplit(cdn_url), urlsplit(link)
+    return asked._replace(scheme=front.scheme, netloc=front.netloc).geturl()
 
 
 def conditions(fields: Mapping[str, str], min_bytes: int, max_bytes: int) -> list[Any]:

@@ -14,6 +14,7 @@ from backplane.store.keys import found_by
 from backplane.store.operations import Applied
 from backplane.store.swaps import Swap, fields_of, swap
 from backplane.store.together import Together
+from schemas.attachments import Carried
 from schemas.entities import Message, MessageContent, rfc3339
 from schemas.ids import MAX_SAFE_INTEGER, ClientMsgId, ConversationId, MessageId, UserId
 from schemas.names import MESSAGES
@@ -38,6 +39,7 @@ class StoredMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     reply_to: str | None = None
     thread_root_id: str | None = None
     mentions: tuple[UserId, ...] = ()
+    attachments: tuple[Carried, ...] = ()
     edited_ms: int | None = None
     deleted_ms: int | None = None
     pinned_ms: int | None = None
@@ -90,6 +92,7 @@ def as_message(stored: StoredMessage) -> Message:
         reply_to=stored.reply_to,
         thread_root_id=stored.thread_root_id,
         mentions=list(stored.mentions),
+        attachments=[one.attachment for one in stored.attachments],
         reactions={emoji: list(users) for emoji, users in stored.reactions.items()},
         created_at=rfc3339(stored.created_ms),
         edited_at=None if stored.edited_ms is None else rfc3339(stored.edited_ms),
@@ -289,7 +292,7 @@ class Messages:
 
 
 _CHANGEABLE: Final = (
-    "rev", "body_hash", "text", "mentions", "edited_ms", "deleted_ms", "pinned_ms", "pinned_by", "reactions", "reply_count", "last_reply_ms", "ops",
+    "rev", "body_hash", "text", "mentions", "attachments", "edited_ms", "deleted_ms", "pinned_ms", "pinned_by", "reactions", "reply_count", "last_reply_ms", "ops",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 from backplane.errors import Transient
 from backplane.settings import Settings, SettingsError
 from backplane.store import indexes
+from backplane.store.attachments import Attachments
 from backplane.store.audit import Audit
 from backplane.store.blocks import Blocks
 from backplane.store.bots import BotTokens
@@ -79,6 +80,7 @@ class Store:
         self.marks = Marks(database)
         self.expiry = Expiry(database)
         self.audit = Audit(database)
+        self.attachments = Attachments(database)
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:

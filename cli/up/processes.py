@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from backplane.errors import Transient
 from backplane.leases import Leases
@@ -14,7 +14,7 @@ from backplane.settings import PREFIX, load_settings
 from cli.up.child import Probe, Spec
 from cli.up.folder import DataFolder
 from cli.up.ports import LOCALHOST
-from schemas.stages import STAGES
+from schemas.stages import STAGES, Runnable
 
 Floor = tuple[Spec, ...]
 
@@ -83,7 +83,7 @@ def _gateway(number: int, port: int, environ: Mapping[str, str], folder: DataFol
 def _consumers(number: int, environ: Mapping[str, str], folder: DataFolder) -> Spec:
     return Spec(
         name=f"consumers-{number}",
-        command=(sys.executable, "-P", "-m", "consumers", "--stages", ",".join(STAGES)),
+        command=(sys.executable, "-P", "-m", "consumers", "--stages", ",".join(get_args(Runnable))),
         folder=folder.path,
         ready=partitions_owned(environ),
         environ=environ,

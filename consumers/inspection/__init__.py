@@ -14,7 +14,8 @@
     intake     all of it in one pass over the bytes
 
     chunks ─▶ intake.through ─▶ scanner          promise, kinds, declared: while it streams; the first problem ends it
-                   └▶ temporary file ─▶ intake.finish    archives, office: in a thread, when all of it is there
+                   └▶ temporary file ─┬▶ intake.finish        archives, office: in a thread, when all of it is there
+                                      └▶ imaging.picture_of   images that may be shown: decoded elsewhere, never here
 
 Archives that the standard library can not inflate within bounds (7z, rar, xz, bzip2) are the scanner's alone.
 """

@@ -1,13 +1,13 @@
-"""One pass over an upload: what can be judged while it streams is; an archive is kept aside and looked into at the end."""
+"""One pass over an upload: what can be judged while it streams is; archives and images are kept aside, and looked into at the end."""
 
 import codecs
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import BinaryIO
 
 from consumers.inspection.archives import Format, archive_format, inspect_archive
 from consumers.inspection.budget import Limits
 from consumers.inspection.declared import is_text_type, judge_type, served_type
-from consumers.inspection.kinds import HEAD_BYTES
+from consumers.inspection.kinds import HEAD_BYTES, SHOWN_IMAGES, sniff
 from consumers.inspection.office import judge_office
 from consumers.inspection.problems import Problem, Refused
 from consumers.inspection.promise import Promise, Tally
@@ -18,7 +18,8 @@ class Intake:
 
     Args:
         declared: the media type that its sender says it has.
-        aside: an empty temporary file; an archive is written there, of at most the promised size. The caller closes it.
+        aside: an empty temporary file; an archive, or an image that may be shown, is written there, of at most the promised size.
+            The caller closes it.
     """
 
     def __init__(self, promise: Promise, declared: str, aside: BinaryIO) -> None:
@@ -26,10 +27,11 @@ class Intake:
         self._first = bytearray()
         self._head: bytes | None = None
         self._form: Format | None = None
+        self._is_kept = False
         self._text = codecs.getincrementaldecoder("utf-8")() if is_text_type(declared) else None
-        self._ended = False
+        self._sha256: bytes | None = None
 
-    async def through(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def through(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
         """The same chunks.
 
         Raises:
@@ -39,16 +41,35 @@ class Intake:
             self._tally.add(chunk)
             self._look(chunk)
             yield chunk
-        self._tally.end()
+        sha256 = self._tally.end()
         if self._head is None:
             self._judge()
         self._read_text(b"", final=True)
-        self._ended = True
+        self._sha256 = sha256
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it was seen."""
+        return self._sha256 is not None
 
     @property
     def served_type(self) -> str:
         """The media type that a clean upload is served with."""
         return served_type(self._declared, self._head or b"")
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is an image that may be shown, by its first bytes and by the type that it is served with; it is kept aside, then."""
+        return self.served_type in SHOWN_IMAGES and sniff(self._head or b"").media == self.served_type
+
+    @property
+    def sha256(self) -> bytes:
+        """The digest of what came, in 32 bytes.
+
+        Raises:
+            RuntimeError: the stream is not at its end.
+        """
+        return self._seen_to_its_end()
 
     def finish(self, limits: Limits) -> Problem | None:
         """What is wrong inside of an archive. Blocks: for a thread.
@@ -56,11 +77,15 @@ class Intake:
         Raises:
             RuntimeError: the stream is not at its end: there is nothing yet that could be vouched for.
         """
-        if not self._ended:
-            raise RuntimeError("an upload is finished before its end was seen")
+        self._seen_to_its_end()
         if self._form is None:
             return None
         return inspect_archive(self._aside, limits) or judge_office(self._declared, self._aside, limits)
+
+    def _seen_to_its_end(self) -> bytes:
+        if self._sha256 is None:
+            raise RuntimeError("an upload is finished before its end was seen")
+        return self._sha256
 
     def _look(self, chunk: bytes) -> None:
         self._read_text(chunk, final=False)
@@ -77,10 +102,11 @@ class Intake:
         if problem := judge_type(self._declared, self._head):
             raise Refused(problem.code, problem.sentence)
         self._form = archive_format(self._head)
+        self._is_kept = self._form is not None or self.is_image
         self._keep(first)
 
     def _keep(self, chunk: bytes) -> None:
-        if self._form:
+        if self._is_kept:
             self._aside.write(chunk)
 
     def _read_text(self, chunk: bytes, *, final: bool) -> None:

@@ -16,6 +16,8 @@ TEXT: Final = "text/plain"
 ZIP: Final = "application/zip"
 GZIP: Final = "application/gzip"
 TAR: Final = "application/x-tar"
+SHOWN_IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+"""Images that every browser shows, and that are shown in place; others are files to be fetched."""
 
 
 class Kind(NamedTuple):

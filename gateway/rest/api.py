@@ -13,6 +13,7 @@ from gateway.limiter import Limiter
 from gateway.listeners import Listeners
 from gateway.passwords import Passwords
 from gateway.tokens import Tokens
+from gateway.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +30,5 @@ class Api:
     passwords: Passwords
     revocations: Revocations
     limiter: Limiter
+    uploads: Uploads
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -13,6 +13,7 @@ from backplane.keys import CACHE_SECONDS
 from backplane.settings import Settings
 from gateway.problems import HANDLERS
 from gateway.rest import (
+    attachments,
     auth,
     bots,
     changes,
@@ -39,6 +40,7 @@ OPERATIONS = [
     *conversations.OPERATIONS,
     *messages.OPERATIONS,
     *changes.OPERATIONS,
+    *attachments.OPERATIONS,
     *members.OPERATIONS,
     *receipts.OPERATIONS,
     *threads.OPERATIONS,
@@ -79,7 +81,10 @@ def make_application(table: Sequence[BaseRoute], settings: Settings | None = Non
             Middleware(KnownHost, settings.allowed_hosts if settings else ()),
             cors,
             Middleware(LastNet),
-            Middleware(BodyLimit),
+            Middleware(
+                BodyLimit,
+                uploads=(attachments.UPLOAD_PATH, settings.attachment_max_bytes) if settings else None,
+            ),
         ],
         exception_handlers=dict(HANDLERS),
     )

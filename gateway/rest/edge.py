@@ -4,6 +4,7 @@ ASGI layers of our own, because the framework's answer errors in plain text, and
 problem to the client and as a traceback to the operator only.
 """
 
+import re
 from collections.abc import Sequence
 
 import structlog
@@ -100,19 +101,26 @@ class LastNet:
 
 
 class BodyLimit:
-    """Refuses bodies over `MAX_BODY` bytes, by what they declare or by what comes."""
+    """Refuses bodies over `MAX_BODY` bytes, by what they declare or by what comes.
 
-    def __init__(self, app: ASGIApp, max_body: int = MAX_BODY) -> None:
-        self._app, self._max_body = app, max_body
+    Args:
+        uploads: the paths to which a PUT may bring more, and how much.
+    """
+
+    def __init__(
+        self, app: ASGIApp, max_body: int = MAX_BODY, uploads: tuple[re.Pattern[str], int] | None = None
+    ) -> None:
+        self._app, self._max_body, self._uploads = app, max_body, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._limit_of(scope)
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > self._max_body:
-            await render(self._refusal(), {"Connection": "close"})(scope, receive, send)
+        if not declared.isdecimal() or int(declared) > limit:
+            await render(_too_large(limit), {"Connection": "close"})(scope, receive, send)
             return
         received = 0
 
@@ -120,11 +128,17 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_body:
-                raise self._refusal()
+            if received > limit:
+                raise _too_large(limit)
             return message
 
         await self._app(scope, receive_bounded, send)
 
-    def _refusal(self) -> Problem:
-        return Problem("payload_too_large", f"The body is larger than {self._max_body} bytes.")
+    def _limit_of(self, scope: Scope) -> int:
+        if self._uploads and scope["method"] == "PUT" and self._uploads[0].fullmatch(scope["path"]):
+            return self._uploads[1]
+        return self._max_body
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("payload_too_large", f"The body is larger than {limit} bytes.")

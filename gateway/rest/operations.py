@@ -107,6 +107,8 @@ class Operation(NamedTuple):
     keyed: bool
     """Whether an `Idempotency-Key` makes every repeat of a request the same change."""
     respond: Callable[[Api, Request], Awaitable[Response]]
+    streams: bool = False
+    """Whether the body is a file, which the handler reads piece by piece."""
 
 
 def anonymous(
@@ -141,6 +143,7 @@ def signed_in(
     limit: PolicyName = "rest",
     cost: int = 1,
     keyed: bool | None = None,
+    streams: bool = False,
 ) -> Operation:
     """An operation for whoever has a valid access token that is good for it; without one its body is not even read.
 
@@ -160,11 +163,13 @@ def signed_in(
                 raise Problem(ended)
             if refusal := identity.lacks(needs):
                 raise Problem("forbidden", refusal)
-            asked = await _decode(request, asks)
+            asked = asks() if streams else await _decode(request, asks)
             return headed(await handle(SignedCall(api, request, asked, _now_ms(), identity)), headers)
 
     keyed = Accepted in answers.values() if keyed is None else keyed
-    return Operation(method, path, handle.__name__, _summary(handle), asks, answers, needs, limit, cost, keyed, respond)
+    return Operation(
+        method, path, handle.__name__, _summary(handle), asks, answers, needs, limit, cost, keyed, respond, streams
+    )
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from backplane.errors import Fenced, Unknown
+from backplane.store.attachments import StoredAttachment
 from backplane.store.audit import AuditEntry
 from backplane.store.blocks import StoredBlock
 from backplane.store.conversations import Counters, StoredConversation, StoredMember
@@ -23,7 +24,7 @@ from consumers.persist import Persist
 from consumers.stages import Work
 from consumers.stores import Stores
 from schemas.events import Event
-from schemas.ids import ConversationId, MessageId, OperationId, StreamId, UserId
+from schemas.ids import AttachmentId, ConversationId, MessageId, OperationId, StreamId, UserId
 from schemas.intents import Intent, SendMessage, body_hash, encode_intent
 from schemas.names import INTENT_FIELD, Names
 
@@ -48,6 +49,7 @@ class World:
     operations: dict[OperationId, StoredOperation] = field(default_factory=dict)
     blocks: dict[tuple[UserId, UserId], StoredBlock] = field(default_factory=dict)
     audit: dict[str, AuditEntry] = field(default_factory=dict)
+    attachments: dict[AttachmentId, StoredAttachment] = field(default_factory=dict)
     era: str = ""
     """Of Redis: another one, when it may have forgotten something; with the first, an owner doubts nothing."""
     fault: Callable[[int], BaseException | None] = lambda _: None
@@ -129,7 +131,7 @@ class Process:
             NAMES,
             0,
             self,
-            stores=Stores(Inserts(self), Creates(self), Records(self), Blocked(self), Audited(self)),
+            stores=Stores(Inserts(self), Creates(self), Records(self), Blocked(self), Audited(self), Files(self)),
             ring=self.ring,
             drop=self.drop,
             late_seconds=0.0,
@@ -324,6 +326,20 @@ class Records:
         for operation in operations:
             self.world.operations.setdefault(operation.operation_id, operation)
             self.world.wrote()
+
+
+class Files:
+    """`attachments` as one process sees them."""
+
+    def __init__(self, process: Process) -> None:
+        self.process, self.world = process, process.world
+
+    async def find(self, ids: Sequence[AttachmentId]) -> dict[AttachmentId, StoredAttachment]:
+        return {found: self.world.attachments[found] for found in ids if found in self.world.attachments}
+
+    async def change(self, changes: Sequence[tuple[StoredAttachment, StoredAttachment]]) -> bool:
+        files = self.world.attachments
+        return self.process.swap((files, after.attachment_id, before, after, "version") for before, after in changes)
 
 
 class Blocked:

@@ -17,13 +17,15 @@ FUNCTIONS = {
 }  # fmt: skip
 CONNECTION = {"ping", "fcall", "function|load", "info"}
 DIRECT = {
-    # layout, streams.Intents, logs.read, grants, publisher, doorbells, revocations
+    # layout, streams.Intents, logs.read, grants, publisher, doorbells, revocations, scans.add and seen
     "headrace-gateway": {
         "get", "set", "xadd", "xrange", "mget", "spublish", "ssubscribe", "sunsubscribe", "hmget", "hgetall", "hset", "expire",
+        "xlen",
     },
-    # layout, streams.Partition, leases, logs.drop and set aside, doorbells.ring, retention's intents
+    # layout, streams.Partition, leases, logs.drop and set aside, doorbells.ring, retention's intents, scans
     "headrace-consumers": {
         "get", "set", "xread", "xrange", "xadd", "hdel", "zrem", "del", "spublish", "sadd", "smembers", "srem",
+        "xreadgroup", "xautoclaim", "xclaim", "xack", "xdel", "xgroup|create", "xlen",
     },
     # layout, history, leases.owners, logs.drop, revocations, doctor
     "headrace-ops": {

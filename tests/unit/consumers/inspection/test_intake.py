@@ -55,7 +55,7 @@ def test_the_tally_does_not_depend_on_the_cuts(chunks: list[bytes]) -> None:
     tally = Tally(promise(b"".join(chunks)))
     for chunk in chunks:
         tally.add(chunk)
-    tally.end()
+    assert tally.end() == hashlib.sha256(b"".join(chunks)).digest()
 
 
 @given(st.binary(max_size=50), st.binary(max_size=50))
@@ -86,13 +86,68 @@ async def test_what_comes_through_is_what_came_in(content: bytes, declared: str,
     assert await through(intake, Source(content, size)) == content
     assert intake.finish(Limits()) is None
     assert intake.served_type == declared
-    assert aside.getvalue() == (content if content.startswith(b"PK") else b""), "only archives are kept"
+    assert intake.sha256 == hashlib.sha256(content).digest()
+    assert intake.is_image == (content is PNG)
+    assert aside.getvalue() == (content if content.startswith((b"PK", b"\x89PNG")) else b""), (
+        "archives and images are kept"
+    )
+
+
+@pytest.mark.parametrize("size", [1, 1000, 100_000])
+@pytest.mark.parametrize(
+    ("declared", "head"),
+    [
+        ("image/png", b"\x89PNG\r\n\x1a\n"),
+        ("image/jpg", b"\xff\xd8\xff\xe0"),
+        ("image/gif", b"GIF89a"),
+        ("image/webp", b"RIFF\x00\x10\x00\x00WEBP"),
+    ],
+)
+async def test_an_image_that_may_be_shown_is_kept(declared: str, head: bytes, size: int) -> None:
+    for content in (head, head + bytes(9000)):
+        aside = io.BytesIO()
+        intake = Intake(promise(content), declared, aside)
+        await through(intake, Source(content, size))
+        assert intake.is_image
+        assert intake.finish(Limits()) is None
+        assert aside.getvalue() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "declared"),
+    [
+        (PNG, "application/octet-stream"),
+        (PNG, "image/x-thing"),
+        (b"II*\0" + bytes(9000), "image/tiff"),
+        (b"\0\0\0\x18ftypheic" + bytes(9000), "image/heic"),
+        (b"hello", "text/plain"),
+    ],
+)
+async def test_what_is_not_served_as_an_image_is_not_kept(content: bytes, declared: str) -> None:
+    aside = io.BytesIO()
+    intake = Intake(promise(content), declared, aside)
+    await through(intake, Source(content))
+    assert not intake.is_image
+    assert not aside.getvalue()
+
+
+async def test_an_archive_is_no_image() -> None:
+    intake = Intake(promise(content := zipped({"a.png": PNG})), "application/zip", io.BytesIO())
+    await through(intake, Source(content))
+    assert not intake.is_image
 
 
 async def test_size_and_checksum_are_held_to() -> None:
     assert await code(PNG, "image/png", promised=Promise(len(PNG) + 1, hashlib.sha256(PNG).digest())) == "wrong_size"
     assert await code(PNG, "image/png", promised=Promise(len(PNG), bytes(32))) == "wrong_checksum"
     assert await code(b"", "text/plain", promised=Promise(1, bytes(32))) == "wrong_size"
+
+
+async def test_a_checksum_that_was_not_announced_is_not_compared_but_told() -> None:
+    intake = Intake(Promise(len(PNG)), "image/png", io.BytesIO())
+    await through(intake, Source(PNG))
+    assert intake.sha256 == hashlib.sha256(PNG).digest()
+    assert await code(PNG, "image/png", promised=Promise(len(PNG) + 1)) == "wrong_size"
 
 
 async def test_more_than_was_promised_is_not_waited_for() -> None:
@@ -145,7 +200,19 @@ async def test_nothing_is_vouched_for_before_its_end() -> None:
     intake = Intake(promise(PNG), "image/png", io.BytesIO())
     with pytest.raises(RuntimeError):
         intake.finish(Limits())
+    with pytest.raises(RuntimeError):
+        _ = intake.sha256
     async for _ in intake.through(Source(PNG).chunks()):
         break
     with pytest.raises(RuntimeError):
         intake.finish(Limits())
+    with pytest.raises(RuntimeError):
+        _ = intake.sha256
+
+
+async def test_what_was_refused_has_no_digest() -> None:
+    intake = Intake(Promise(len(PNG) + 1), "image/png", io.BytesIO())
+    with pytest.raises(Refused):
+        await through(intake, Source(PNG))
+    with pytest.raises(RuntimeError):
+        _ = intake.sha256

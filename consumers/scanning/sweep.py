@@ -1,0 +1,134 @@
+"""What was left: each look mends one kind of leftover, and any of them may be repeated or cut off anywhere.
+
+loose      files that no message holds after a day: withdrawn
+lost       files that wait for a verdict and are not in the queue, because Redis has forgotten them: asked for again
+untold     verdicts that the message does not show, because Redis has forgotten the intent: told again
+gone       withdrawn files: their objects are deleted, then all that is known of them
+strays     objects in quarantine that belong to no upload that is waited for
+"""
+
+from dataclasses import asdict, dataclass
+from time import time
+from typing import Final
+
+import structlog
+
+from backplane import telemetry
+from backplane.objects.s3 import Objects
+from backplane.scans import Scans
+from backplane.store.attachments import Attachments, StoredAttachment, next_version
+from backplane.store.messages import Messages
+from consumers.scanning.telling import Teller
+from schemas.ids import AttachmentId
+
+AT_ONCE: Final = 200
+MARGIN_MS: Final = 60_000
+"""How long anything may take that is under way; and how far the clocks of Redis and of gateways may be apart."""
+STRAY_MS: Final = 2 * 86_400_000
+_WAITING: Final = frozenset({"uploading", "pending"})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Swept:
+    """How many of each kind."""
+
+    loose: int = 0
+    lost: int = 0
+    untold: int = 0
+    gone: int = 0
+    strays: int = 0
+
+
+class Sweep:
+    """Looks at the files of a deployment. Raises as the stores do."""
+
+    def __init__(
+        self,
+        attachments: Attachments,
+        messages: Messages,
+        objects: Objects,
+        scans: Scans,
+        teller: Teller,
+        *,
+        loose_seconds: int,
+    ) -> None:
+        self._attachments, self._messages, self._objects = attachments, messages, objects
+        self._scans, self._teller, self._loose_ms = scans, teller, loose_seconds * 1000
+
+    async def look(self, *, strays: bool = True) -> Swept:
+        """Mend what is found; `strays` reads a list of the whole quarantine."""
+        now_ms = int(time() * 1000)
+        swept = Swept()
+        swept.loose = await self._withdraw_loose(now_ms)
+        swept.lost = await self._ask_for_lost(now_ms)
+        swept.untold = await self._tell_untold(now_ms)
+        swept.gone = await self._delete_gone()
+        swept.strays = await self._delete_strays(now_ms) if strays else 0
+        counts = asdict(swept)
+        for kind, count in counts.items():
+            telemetry.swept.labels(kind).inc(count)
+        if any(counts.values()):
+            log.info("swept", **counts)
+        await self._scans.note_swept(counts)
+        return swept
+
+    async def _withdraw_loose(self, now_ms: int) -> int:
+        count = 0
+        for one in await self._attachments.loose(now_ms - self._loose_ms, AT_ONCE):
+            count += await self._attachments.change([(one, next_version(one, gone_ms=now_ms, loose_ms=None))])
+        return count
+
+    async def _ask_for_lost(self, now_ms: int) -> int:
+        """What was asked for before the oldest entry of the queue is not in it. So a queue that is only long is not made longer."""
+        depth = await self._scans.depth()
+        before_ms = min(now_ms, depth.oldest_ms if depth.oldest_ms is not None else now_ms) - MARGIN_MS
+        count = 0
+        for one in await self._attachments.with_status("pending", before_ms=before_ms, limit=AT_ONCE):
+            if one.gone_ms is None and await self._attachments.change([(one, next_version(one, queued_ms=now_ms))]):
+                await self._scans.add(one.attachment_id)
+                count += 1
+        return count
+
+    async def _tell_untold(self, now_ms: int) -> int:
+        found = await self._attachments.to_check(now_ms - MARGIN_MS, AT_ONCE)
+        messages = await self._messages.find([one.message_id for one in found if one.message_id])
+        count = 0
+        for one in found:
+            message = messages.get(one.message_id) if one.message_id else None
+            if message is None:
+                # Bound, and its message never stored: it was refused after a crash, or Redis forgot it.
+                if (one.check_ms or 0) < now_ms - self._loose_ms:
+                    await self._attachments.change([(one, next_version(one, gone_ms=now_ms, check_ms=None))])
+                continue
+            shown = next((held for held in message.attachments if held.attachment_id == one.attachment_id), None)
+            if message.gone:
+                await self._attachments.change([(one, next_version(one, gone_ms=now_ms, check_ms=None))])
+            elif shown is not None and shown.attachment.status != one.status:
+                await self._teller.tell(one)
+                count += 1
+            else:
+                await self._attachments.change([(one, next_version(one, check_ms=None))])
+        return count
+
+    async def _delete_gone(self) -> int:
+        found = await self._attachments.gone(AT_ONCE)
+        for one in found:
+            await self._delete_objects(one)
+        await self._attachments.delete([one.attachment_id for one in found])
+        return len(found)
+
+    async def _delete_objects(self, one: StoredAttachment) -> None:
+        await self._objects.quarantine.delete(one.quarantine_key)
+        await self._objects.clean.delete(one.clean_key)
+        await self._objects.clean.delete(one.thumbnail_key)
+
+    async def _delete_strays(self, now_ms: int) -> int:
+        count = await self._objects.quarantine.abort_older("", now_ms - STRAY_MS)
+        async for info in self._objects.quarantine.list_older("", now_ms - STRAY_MS):
+            one = await self._attachments.get(AttachmentId(info.key.rpartition("/")[2]))
+            if one is None or one.status not in _WAITING:
+                await self._objects.quarantine.delete(info.key)
+                count += 1
+        return count
