@@ -101,7 +101,9 @@ async def _export_account(store: Store, user: StoredUser, write: Write) -> None:
     for webhook in await store.webhooks.of_owner(user.user_id):
         write({"kind": "webhook", **_plain(webhook, "secret")})
     for file in await store.attachments.of_owner(user.user_id):
-        write({"kind": "attachment", **msgspec.to_builtins(as_attachment(file)), "created_at": rfc3339(file.created_ms)})
+        write(
+            {"kind": "attachment", **msgspec.to_builtins(as_attachment(file)), "created_at": rfc3339(file.created_ms)}
+        )
     for entry in await store.audit.about(user.user_id, limit=0):
         write({"kind": "audit", "event": entry.event, "at": rfc3339(entry.at_ms)})
 
