@@ -41,7 +41,7 @@ async def scan(settings: Settings, redis: Redis, store: Store, stop: asyncio.Eve
         async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
             group.create_task(_keep_swept(settings, scans, sweep, stop))
             if scanner is None:
-                log.warning("there is no scanner: no file is scanned", setting="HEADRACE_SCANNER_URL")
+                log.info("there is no scanner: no file is scanned", setting="HEADRACE_SCANNER_URL")
                 do = _nothing
             else:
                 watch = Watch(scanner, scans)
