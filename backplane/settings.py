@@ -240,7 +240,7 @@ class Settings(BaseSettings):
     )
 
     metrics_port: int = Field(
-        0, description="Port of a consumer's health and metrics; 0 switches it off.", ge=0, le=65535
+        0, description="Port of a consumer's `/health` and `/metrics`; 0 switches it off.", ge=0, le=65535
     )
 
     @classmethod
