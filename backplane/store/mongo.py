@@ -136,9 +136,15 @@ class Store:
             Transient: no primary that has a majority behind it answered in time.
         """
         layout = self._database.get_collection(LAYOUT, read_concern=ReadConcern("linearizable"))
-        async with self._client.start_session(causal_consistency=True) as session, session.bind(end_session=False):
+        # Not in the causal session: were it tried again, the driver would add a time to wait for, which servers refuse with `linearizable`.
+        async with self._client.start_session(causal_consistency=False) as first:
             with reading():
-                await layout.find_one({"_id": LAYOUT})
+                await layout.find_one({"_id": LAYOUT}, session=first)
+            now, cluster_time = first.operation_time, first.cluster_time
+        async with self._client.start_session(causal_consistency=True) as session, session.bind(end_session=False):
+            if now is not None and cluster_time is not None:
+                session.advance_operation_time(now)
+                session.advance_cluster_time(cluster_time)
             yield
 
     async def migrate(self, names: Names) -> list[str]:

@@ -91,10 +91,12 @@ class Cluster:
         for node in (self.old, self.new):
             await node.ask("CLUSTER", "SETSLOT", self.slot, "STABLE")
 
-    async def move_the_rest(self) -> None:
+    async def move_the_keys(self) -> None:
         keys = await self.old.ask("CLUSTER", "GETKEYSINSLOT", self.slot, 100)
         port = self.new.server.port
         await self.old.ask("MIGRATE", "127.0.0.1", port, "", 0, 5000, "KEYS", *(key.decode() for key in keys))
+
+    async def end_the_move(self) -> None:
         for node in (self.new, self.old):
             await node.ask("CLUSTER", "SETSLOT", self.slot, "NODE", self.new.id)
 
@@ -152,7 +154,10 @@ async def test_an_append_to_a_slot_that_moves_is_refused_whole_and_done_once_whe
             await logs.append(0, "era", 0, [event(2), event(3)])
         assert not isinstance(caught.value, Unknown)
         assert await held(logs, epoch) == [(1, b"event 1")]
-    await cluster.move_the_rest()
+    await cluster.move_the_keys()
+    with pytest.raises(Transient, match="ASK"):
+        await logs.append(0, "era", 0, [event(2), event(3)])
+    await cluster.end_the_move()
     with pytest.raises(Transient, match="MOVED"):
         await logs.append(0, "era", 0, [event(2), event(3)])
     there = Node(cluster.new.server, redis_lossless_restart=lossless)
