@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from msgspec.structs import replace
 
+from backplane.settings import PREFIX, Settings, SettingsError
+
 ALGORITHM: Final = "EdDSA"
 CACHE_SECONDS: Final = 300
 """How long others may keep the published set."""
@@ -68,6 +70,23 @@ class KeyRing(msgspec.Struct, frozen=True):
         """As JSON, for `read_keys`."""
         # Told in full: what has a default is part of the standard's form.
         return msgspec.json.format(msgspec.json.encode({"keys": [_whole(key) for key in self.keys]}), indent=2) + b"\n"
+
+
+def configured(settings: Settings) -> KeyRing | None:
+    """The keys that the settings give; None if they give none, which is right in development alone.
+
+    Raises:
+        SettingsError: a gateway can not serve with these settings.
+    """
+    example = "(e.g. from `headrace keys generate`)"
+    if settings.signing_key is None and not settings.development:
+        raise SettingsError(f"{PREFIX}SIGNING_KEY is needed in production {example}")
+    if settings.signing_key is None:
+        return None
+    try:
+        return read_keys(settings.signing_key.get_secret_value())
+    except BadKeys as failure:
+        raise SettingsError(f"{PREFIX}SIGNING_KEY: {failure} {example}") from None
 
 
 def generate(now_s: int) -> KeyRing:

@@ -48,6 +48,7 @@ POOL_WAIT_SECONDS: Final = 5.0
 CONNECTIONS: Final = 32
 BLOCKING_CONNECTIONS: Final = 1024
 
+# Each is said before anything of the call is run. TRYAGAIN, ASK and MOVED are of a slot that moves (hole C1).
 _REFUSED: Final = frozenset(
     {
         "LOADING",
@@ -58,11 +59,13 @@ _REFUSED: Final = frozenset(
         "MISCONF",
         "OOM",
         "TRYAGAIN",
+        "ASK",
+        "MOVED",
         "BUSY",
         "UNBLOCKED",
     }
 )
-_WRONG_NODE: Final = frozenset({"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN"})
+_WRONG_NODE: Final = frozenset({"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED"})
 """Refusals that another connection may not meet: after a failover the address leads elsewhere."""
 
 _CERTIFICATES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")

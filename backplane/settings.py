@@ -5,10 +5,10 @@ Any variable can also be given as `HEADRACE_<NAME>_FILE`, a file that holds the 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -269,7 +269,7 @@ class Settings(BaseSettings):
     )
 
     metrics_port: int = Field(
-        0, description="Port of a consumer's health and metrics; 0 switches it off.", ge=0, le=65535
+        0, description="Port of a consumer's `/health` and `/metrics`; 0 switches it off.", ge=0, le=65535
     )
 
     @classmethod
@@ -330,33 +330,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        """Rules over several settings; each fault is said with its variable."""
-        faults: list[str] = []
-        if self.lease_seconds <= self.mongodb_timeout_seconds:
-            faults.append("HEADRACE_LEASE_SECONDS must be longer than HEADRACE_MONGODB_TIMEOUT_SECONDS (e.g. 10 and 5)")
-        if urlsplit(self.redis_url.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
-            faults.append(
-                "HEADRACE_REDIS_URL must begin with redis://, rediss:// or unix:// (e.g. redis://127.0.0.1:6379/0)"
-            )
-        if urlsplit(self.mongodb_url.get_secret_value()).scheme not in {"mongodb", "mongodb+srv"}:
-            faults.append(
-                "HEADRACE_MONGODB_URL must begin with mongodb:// (e.g. mongodb://127.0.0.1:27017/?replicaSet=rs0)"
-            )
-        if self.scanner_url and urlsplit(self.scanner_url).scheme not in {"unix", "tcp"}:
-            faults.append(
-                "HEADRACE_SCANNER_URL must begin with unix:// or tcp:// (e.g. unix:///run/clamav/clamd.ctl or tcp://10.0.0.9:3310)"
-            )
-        if self.webhooks_allow_private and not self.development:
-            faults.append("HEADRACE_WEBHOOKS_ALLOW_PRIVATE is for development only (e.g. false)")
-        faults += _s3_faults(self)
-        if not self.development:
-            token = self.ops_token.get_secret_value() if self.ops_token else None
-            if token is not None and (len(token) < MIN_SECRET or len(set(token)) < MIN_SECRET // 4):
-                faults.append(
-                    f"HEADRACE_OPS_TOKEN is weak: at least {MIN_SECRET} random characters (e.g. from `openssl rand -hex 32`)"
-                )
-        if faults:
-            raise ValueError("\n".join(faults))
+        if broken := list(_broken_rules(self)):
+            raise _RulesBroken(broken)
         return self
 
 
@@ -369,6 +344,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     faults: list[str] = []
+    unread: set[str] = set()
     for name in Settings.model_fields:
         variable = PREFIX + name.upper()
         if path := environ.get(f"{variable}_FILE"):
@@ -376,34 +352,89 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
                 values[name] = Path(path).read_text(encoding="utf-8").strip()
             except OSError as failure:
                 faults.append(f"{variable}_FILE: {path} can not be read ({failure.strerror})")
+                unread.add(name)
+            except UnicodeDecodeError:
+                faults.append(f"{variable}_FILE: {path} is not text in UTF-8")
+                unread.add(name)
         elif variable in environ:
             values[name] = environ[variable]
-    try:
-        settings = Settings.model_validate(values | overrides)
-    except ValidationError as failure:
-        faults += [_fault(error) for error in failure.errors(include_url=False, include_input=False)]
-        raise SettingsError("\n".join(faults)) from None
-    if faults:
+    if faults := [*faults, *_faults(values | overrides, frozenset(unread))]:
         raise SettingsError("\n".join(faults))
-    return settings
+    return Settings.model_validate(values | overrides)
 
 
-def _s3_faults(settings: Settings) -> list[str]:
-    faults: list[str] = []
-    for name, url in (
-        ("S3_URL", settings.s3_url),
-        ("S3_PUBLIC_URL", settings.s3_public_url),
-        ("S3_CDN_URL", settings.s3_cdn_url),
-    ):
+class BrokenRule(NamedTuple):
+    """A rule over several settings, or over one and what it is for, that does not hold."""
+
+    names: frozenset[str]
+    """The settings that it looks at."""
+    fault: str
+
+
+class _RulesBroken(ValueError):
+    def __init__(self, broken: Sequence[BrokenRule]) -> None:
+        super().__init__("\n".join(rule.fault for rule in broken))
+        self.broken = broken
+
+
+def _broken_rules(settings: Settings) -> Iterator[BrokenRule]:
+    """Each fault is said with its variable and an example."""
+    if settings.lease_seconds <= settings.mongodb_timeout_seconds:
+        fault = "HEADRACE_LEASE_SECONDS must be longer than HEADRACE_MONGODB_TIMEOUT_SECONDS (e.g. 10 and 5)"
+        yield _broken(fault, "lease_seconds", "mongodb_timeout_seconds")
+    if _scheme(settings.redis_url.get_secret_value()) not in {"redis", "rediss", "unix"}:
+        fault = "HEADRACE_REDIS_URL must begin with redis://, rediss:// or unix:// (e.g. redis://127.0.0.1:6379/0)"
+        yield _broken(fault, "redis_url")
+    if _scheme(settings.mongodb_url.get_secret_value()) not in {"mongodb", "mongodb+srv"}:
+        fault = "HEADRACE_MONGODB_URL must begin with mongodb:// (e.g. mongodb://127.0.0.1:27017/?replicaSet=rs0)"
+        yield _broken(fault, "mongodb_url")
+    if settings.scanner_url and _scheme(settings.scanner_url) not in {"unix", "tcp"}:
+        fault = "HEADRACE_SCANNER_URL must begin with unix:// or tcp:// (e.g. unix:///run/clamav/clamd.ctl or tcp://10.0.0.9:3310)"
+        yield _broken(fault, "scanner_url")
+    if settings.webhooks_allow_private and not settings.development:
+        fault = "HEADRACE_WEBHOOKS_ALLOW_PRIVATE is for development only (e.g. false)"
+        yield _broken(fault, "webhooks_allow_private", "environment")
+    token = settings.ops_token.get_secret_value() if settings.ops_token else None
+    if token is not None and not settings.development and is_weak(token):
+        fault = (
+            f"HEADRACE_OPS_TOKEN is weak: at least {MIN_SECRET} random characters (e.g. from `openssl rand -hex 32`)"
+        )
+        yield _broken(fault, "ops_token", "environment")
+    yield from _broken_s3_rules(settings)
+
+
+def _broken_s3_rules(settings: Settings) -> Iterator[BrokenRule]:
+    urls = {
+        "s3_url": settings.s3_url,
+        "s3_public_url": settings.s3_public_url,
+        "s3_cdn_url": settings.s3_cdn_url,
+    }
+    for name, url in urls.items():
         if url is not None and not _is_origin(url):
-            faults.append(
-                f"{PREFIX}{name} must be http:// or https://, a host and perhaps a port, no more (e.g. https://s3.example)"
-            )
+            fault = f"{PREFIX}{name.upper()} must be http:// or https://, a host and perhaps a port, no more (e.g. https://s3.example)"
+            yield _broken(fault, name)
     if settings.s3_url is not None and not (settings.s3_access_key and settings.s3_secret_key):
-        faults.append("HEADRACE_S3_ACCESS_KEY and HEADRACE_S3_SECRET_KEY are needed with HEADRACE_S3_URL")
+        fault = "HEADRACE_S3_ACCESS_KEY and HEADRACE_S3_SECRET_KEY are needed with HEADRACE_S3_URL"
+        yield _broken(fault, "s3_url", "s3_access_key", "s3_secret_key")
     if settings.s3_bucket == settings.s3_quarantine_bucket:
-        faults.append("HEADRACE_S3_BUCKET and HEADRACE_S3_QUARANTINE_BUCKET must be two buckets")
-    return faults
+        fault = "HEADRACE_S3_BUCKET and HEADRACE_S3_QUARANTINE_BUCKET must be two buckets"
+        yield _broken(fault, "s3_bucket", "s3_quarantine_bucket")
+
+
+def _broken(fault: str, *names: str) -> BrokenRule:
+    return BrokenRule(frozenset(names), fault)
+
+
+def is_weak(secret: str) -> bool:
+    """Whether a secret is too short, or made of too few different characters, to be random."""
+    return len(secret) < MIN_SECRET or len(set(secret)) < MIN_SECRET // 4
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def _is_origin(url: str) -> bool:
@@ -420,9 +451,21 @@ def _is_origin(url: str) -> bool:
         return False
 
 
+def _faults(values: Mapping[str, Any], wrong: frozenset[str]) -> list[str]:
+    """What is wrong with each setting, then the rules that those keep from holding which are right; `wrong` are known to be so."""
+    try:
+        Settings.model_validate({name: value for name, value in values.items() if name not in wrong})
+    except ValidationError as failure:
+        errors: list[Any] = failure.errors(include_url=False, include_input=False)
+        if singly := {str(error["loc"][0]): _fault(error) for error in errors if error["loc"]}:
+            return [*singly.values(), *_faults(values, wrong | singly.keys())]
+        # A setting that is wrong has its default here, about which nothing is to be said.
+        rules: list[BrokenRule] = [rule for error in errors for rule in error["ctx"]["error"].broken]
+        return [rule.fault for rule in rules if not rule.names & wrong]
+    return []
+
+
 def _fault(error: Any) -> str:
-    if not error["loc"]:
-        return str(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][0])
     field = Settings.model_fields[name]
     example = next(iter(field.examples or ()), field.get_default())

@@ -9,7 +9,7 @@ import click
 import uvloop
 
 from bench import report, stack
-from bench.findings import Finding, check, latency
+from bench.findings import Finding, check, latency, rate_within
 from bench.load import Plan, Records, Run
 from bench.mixed import MixedRun
 from bench.mixed_findings import MixedFinding, find_mixed
@@ -128,11 +128,12 @@ def find(records: Records, cost: dict[str, float]) -> Finding:
         members=plan.group,
         messages=plan.total,
         deliveries=sum(map(len, records.arrivals.values())),
-        messages_per_s=(plan.total - plan.warmup) / plan.seconds,
+        messages_per_s=rate_within(plan, records.stored),
         deliveries_per_s=len(records.delivered) / plan.seconds,
         accepted=latency(records.accepted[measured]),
         stored=latency(records.stored[measured]),
         delivered=latency(records.delivered),
+        lost_connections=records.lost_connections,
         lag_p99_ms=latency([max(0.0, lag) for lag in records.lag[measured]]).p99_ms,
         correctness=check(records.arrivals, records.counts, refused=records.refused, unanswered=max(0, unanswered)),
         cpu_us_per_message=cost,

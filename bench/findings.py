@@ -7,6 +7,8 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from bench.pace import Schedule
+
 LATE_MS = 5.0
 """A generator whose own schedule slips by more, at the 99th percentile, measured itself."""
 MAX_US = 60_000_000
@@ -30,7 +32,7 @@ class Correctness:
     missing: int = 0
     """(member, message) pairs that never arrived."""
     doubled: int = 0
-    """Arrivals of what had arrived before: allowed on the wire, dropped by clients."""
+    """Arrivals of what had arrived before. The wire allows it after a crash or a resend; in a run without either nothing excuses it."""
     disordered: int = 0
     """Arrivals below a number that the same member had seen."""
     gaps: int = 0
@@ -43,7 +45,7 @@ class Correctness:
     @property
     def clean(self) -> bool:
         """Whether every promise was kept."""
-        return not any(count for name, count in asdict(self).items() if name != "doubled")
+        return not any(asdict(self).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Finding:
     accepted: Latency
     stored: Latency
     delivered: Latency
+    lost_connections: int
     lag_p99_ms: float
     correctness: Correctness
     cpu_us_per_message: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -69,6 +72,17 @@ class Finding:
     def valid(self) -> bool:
         """Whether the generator kept its own schedule."""
         return self.lag_p99_ms <= LATE_MS
+
+
+def rate_within(schedule: Schedule, seconds: Sequence[float]) -> float:
+    """How many a second were done within the measured time, by the moment when each was done.
+
+    Args:
+        schedule: when each was meant to be begun, and what is measured.
+        seconds: one entry an operation: how long after that moment it was done; NaN: never, or not one of those that count.
+    """
+    moments = (number / schedule.rate + took for number, took in enumerate(seconds))
+    return sum(0 <= moment - schedule.warmup_s < schedule.seconds for moment in moments) / schedule.seconds
 
 
 def latency(seconds: Sequence[float]) -> Latency:

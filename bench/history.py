@@ -10,7 +10,7 @@ from bench.findings import Correctness, check
 
 @dataclass(frozen=True, slots=True)
 class MixedCorrectness(Correctness):
-    """What was wrong, with changes and receipts too; all zero but `doubled` if nothing was."""
+    """What was wrong, with changes and receipts too; all zero if nothing was."""
 
     unseen_changes: int = 0
     """(member, change) pairs: accepted, and never seen by them."""

@@ -1,11 +1,10 @@
 """From the records of a mixed run to what they mean. Pure."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.findings import LATE_MS, Latency, latency
+from bench.findings import LATE_MS, Latency, latency, rate_within
 from bench.history import History, MixedCorrectness, Promised, judge
 from bench.mixture import SHARES, Kind, Mixture, Operation
 
@@ -85,7 +84,7 @@ def find_mixed(records: MixedRecords, promised: Promised, cost: Mapping[str, flo
         by_kind={kind: by_kind[kind] for kind in SHARES},
         operations_per_s=(plan.total - plan.warmup - skipped) / plan.seconds,
         messages=by_kind["send"],
-        messages_per_s=sum(not math.isnan(records.stored[number]) for number in sends) / plan.seconds,
+        messages_per_s=rate_within(plan, records.stored),
         deliveries_per_s=len(records.delivered) / plan.seconds,
         accepted=latency([records.accepted[number] for number in sends]),
         stored=latency(records.stored[measured]),

@@ -33,9 +33,10 @@ def _rows(findings: Sequence[Finding]) -> dict[str, list[str]]:
     rows = {
         "": [each.scenario for each in findings],
         "messages/s, wanted": [f"{each.rate:g}" for each in findings],
+        "messages/s": [f"{each.messages_per_s:.1f}" for each in findings],
         "deliveries/s": [f"{each.deliveries_per_s:.0f}" for each in findings],
         **_send_rows(findings),
-        **_lag_row(findings),
+        **_generator_rows(findings),
     }
     return rows | _cost_rows("message", [each.cpu_us_per_message for each in findings])
 
@@ -52,7 +53,7 @@ def _mixed_rows(findings: Sequence[MixedFinding]) -> dict[str, list[str]]:
         "changed, at its maker, ms": [_three(each.changed) for each in findings],
         "changed, at the others, ms": [_three(each.changed_elsewhere) for each in findings],
         "typing, times heard": [str(each.typing_heard) for each in findings],
-        **_lag_row(findings),
+        **_generator_rows(findings),
     }
     return rows | _cost_rows("operation", [each.cpu_us_per_operation for each in findings])
 
@@ -65,8 +66,11 @@ def _send_rows(findings: Sequence[Finding] | Sequence[MixedFinding]) -> dict[str
     }
 
 
-def _lag_row(findings: Sequence[Finding] | Sequence[MixedFinding]) -> dict[str, list[str]]:
-    return {"own schedule, p99 late by ms": [f"{each.lag_p99_ms:.1f}" for each in findings]}
+def _generator_rows(findings: Sequence[Finding] | Sequence[MixedFinding]) -> dict[str, list[str]]:
+    return {
+        "connections lost": [str(each.lost_connections) for each in findings],
+        "own schedule, p99 late by ms": [f"{each.lag_p99_ms:.1f}" for each in findings],
+    }
 
 
 def _cost_rows(unit: str, costs: Sequence[Mapping[str, float]]) -> dict[str, list[str]]:
@@ -86,14 +90,10 @@ def _print_verdicts(findings: Sequence[Finding | MixedFinding]) -> None:
 
 def verdict(finding: Finding | MixedFinding) -> str:
     """`clean`, or what was wrong; `INVALID` if the generator was late itself."""
-    wrong = [
-        f"{count} {name.replace('_', ' ')}"
-        for name, count in asdict(finding.correctness).items()
-        if count and name != "doubled"
-    ]
+    wrong = [f"{count} {name.replace('_', ' ')}" for name, count in asdict(finding.correctness).items() if count]
     words = ", ".join(wrong) or "clean"
-    if finding.correctness.doubled:
-        words += f" ({finding.correctness.doubled} doubled on the wire)"
+    if finding.lost_connections:
+        words += f" ({finding.lost_connections} connections lost)"
     return words if finding.valid else f"INVALID, generator later than {LATE_MS:g} ms; {words}"
 
 

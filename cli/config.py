@@ -6,7 +6,8 @@ from typing import Any
 import click
 from pydantic import SecretStr
 
-from backplane.settings import PREFIX, Settings, load_settings
+from backplane.keys import configured
+from backplane.settings import PREFIX, Settings, SettingsError, load_settings
 
 
 @click.group
@@ -31,13 +32,24 @@ def show(*, changed: bool) -> None:
 
 
 @command.command
-def check() -> None:
+@click.option("--gateway", is_flag=True, help="Fail also for want of what gateways alone need: a signing key.")
+def check(*, gateway: bool) -> None:
     """Say whether the settings are whole; every fault is listed with its variable and an example.
 
-    Example:  headrace config check && headrace gateway
+    A signing key that is missing or wrong is said, too, but fails only with --gateway: consumers do not need it.
+
+    Example:  headrace config check --gateway && headrace gateway
     """
-    load_settings()
-    click.echo("The settings are whole.")
+    settings = load_settings()
+    try:
+        configured(settings)
+    except SettingsError as failure:
+        if gateway:
+            raise
+        click.echo("The settings are whole for consumers and operators.")
+        click.echo(f"Gateways will not start: {failure}", err=True)
+    else:
+        click.echo("The settings are whole.")
 
 
 def _origin(variable: str) -> str:

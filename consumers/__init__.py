@@ -9,6 +9,7 @@ Read in this order::
 
     __main__    `python -m consumers --stages persist,fanout,receipts`
     process     the composition root: opens what is outside, runs one worker a stage, stops them
+    monitor     `/health` and `/metrics` of the process
     worker      one stage in this process: heartbeats, takes and gives back partitions, runs a tenure on each
     sharing     how many partitions are mine: pure
     tenure      one ownership under one token: kept alive beside the work, and dead by itself when not renewed

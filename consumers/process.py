@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 
 import structlog
-from prometheus_client import start_http_server
 
 from backplane import doorbells
 from backplane.errors import Transient
@@ -23,6 +22,7 @@ from backplane.store.mongo import Store
 from backplane.streams import Intents, Partition
 from consumers.changes import Rules
 from consumers.fanout import Fanout
+from consumers.monitor import shown
 from consumers.pace import Pace
 from consumers.persist import Persist
 from consumers.receipts import Receipts
@@ -51,20 +51,18 @@ async def run(settings: Settings, stages: Sequence[Runnable], stop: asyncio.Even
     # Start: what is outside first; a serving process changes nothing in the database, it only checks.
     store = await Store.open(settings)
     redis = await Redis.open(settings)
-    server = start_http_server(settings.metrics_port, addr=settings.internal_host) if settings.metrics_port else None
     try:
-        await _check(redis, store, settings, stop)
-        log.info("consumers are up", stages=list(stages))
-        async with asyncio.TaskGroup() as workers:
-            for stage in stages:
-                if stage == "scan":
-                    workers.create_task(scan(settings, redis, store, stop))
-                else:
+        async with shown(settings.internal_host, settings.metrics_port):
+            await _check(redis, store, settings, stop)
+            log.info("consumers are up", stages=list(stages))
+            async with asyncio.TaskGroup() as workers:
+                for stage in stages:
+                    if stage == "scan":
+                        workers.create_task(scan(settings, redis, store, stop))
+                        continue
                     workers.create_task(make_worker(stage, settings, redis, store).run(stop))
     finally:
         # Stop: the workers are done; nothing of theirs is in flight.
-        if server:
-            server[0].shutdown()
         await redis.close()
         await store.close()
 

@@ -38,9 +38,11 @@ class End(Enum):
     """Why a tenure's loop is over."""
 
     STOPPED = auto()
-    """The tenure was ended, or its lease ran out."""
+    """The tenure was ended: given back, or the process stops."""
+    LOST = auto()
+    """Its lease ran out, or could not be renewed because somebody else has it."""
     FENCED = auto()
-    """Somebody else owns the partition."""
+    """A call was refused: somebody else owns the partition."""
     OPEN = auto()
     """The outcome of a fetch or settle is unknown: only under a new token may the pending list be read (hole A4)."""
 
@@ -86,7 +88,7 @@ class Runner(Generic[T]):
                 await self._tenure.pause(self._pace.slower())
             else:
                 self._tenure.relieved()
-        return End.STOPPED
+        return End.STOPPED if self._tenure.ended else End.LOST
 
     async def _turn(self) -> None:
         if self._lanes.wants_more:

@@ -28,7 +28,7 @@ STALLED_SECONDS = 15.0
 PENALTY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 _ROUND_SECONDS = 1.0
-_LAST_BID_SECONDS = 3.0
+LAST_BID_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,8 @@ class Worker:
         build: opens a partition under a tenure's token, with the runner of this stage.
         chores: what runs beside the runner until the tenure is over.
         stalled_seconds: with work and without any success for this long, it gives everything back …
-        penalty_seconds: … and bids last for this long.
+        penalty_seconds: … and bids last for this long:
+        last_bid_seconds: only for what nobody has taken within this.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class Worker:
         chores: Chores = (),
         stalled_seconds: float = STALLED_SECONDS,
         penalty_seconds: float = PENALTY_SECONDS,
+        last_bid_seconds: float = LAST_BID_SECONDS,
     ) -> None:
         self._stage, self._id = stage, worker_id
         self._stalled_seconds, self._penalty_seconds = stalled_seconds, penalty_seconds
+        self._last_bid_seconds = last_bid_seconds
         self._leases, self._settings, self._build, self._chores = leases, settings, build, chores
         self._holdings: dict[int, Holding] = {}
         self._free_since: dict[int, float] = {}
@@ -115,7 +118,7 @@ class Worker:
         free = [partition for partition in range(self._settings.partitions) if partition not in owners]
         self._free_since = {partition: self._free_since.get(partition, now) for partition in free}
         if now < self._aside_until:
-            late = [partition for partition in free if now - self._free_since[partition] >= _LAST_BID_SECONDS]
+            late = [partition for partition in free if now - self._free_since[partition] >= self._last_bid_seconds]
             await self._bid(in_my_order(self._id, late))
             return
         self._workers = await self._leases.heartbeat()

@@ -109,8 +109,8 @@ def metrics() -> str:
     return (
         "# Metrics\n\n"
         "In Prometheus' text format at `/metrics`: of a gateway on its internal port (`HEADRACE_INTERNAL_PORT`), or on the public one with the\n"
-        "ops token as bearer; of a consumer on `HEADRACE_METRICS_PORT`. A gauge of −1 means unknown, never zero.\n\n"
-        + _table(("name", "type", "labels", "meaning"), rows)
+        "ops token as bearer; of a consumer on `HEADRACE_METRICS_PORT`, beside a `/health` that says 503 once its event loop stands still. A gauge of −1\n"
+        "means unknown, never zero.\n\n" + _table(("name", "type", "labels", "meaning"), rows)
     )
 
 

@@ -15,8 +15,8 @@ import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from backplane.keys import ALGORITHM, BadKeys, KeyRing, read_keys, single
-from backplane.settings import PREFIX, Settings, SettingsError
+from backplane.keys import ALGORITHM, KeyRing, configured, single
+from backplane.settings import Settings
 from schemas.ids import SessionId, UserId
 from schemas.scopes import SCOPES, Needs, Scope, missing
 
@@ -168,12 +168,7 @@ def _granted(scope: str) -> frozenset[Scope]:
 
 
 def _ring(settings: Settings) -> KeyRing:
-    if settings.signing_key is None and not settings.development:
-        raise SettingsError(f"{PREFIX}SIGNING_KEY is needed in production (e.g. from `headrace keys generate`)")
-    if settings.signing_key is None:
-        _log.warning("no signing key: tokens end with this process; other gateways will not take them")
-        return single(Ed25519PrivateKey.generate())
-    try:
-        return read_keys(settings.signing_key.get_secret_value())
-    except BadKeys as failure:
-        raise SettingsError(f"{PREFIX}SIGNING_KEY: {failure} (e.g. from `headrace keys generate`)") from None
+    if ring := configured(settings):
+        return ring
+    _log.warning("no signing key: tokens end with this process; other gateways will not take them")
+    return single(Ed25519PrivateKey.generate())

@@ -50,7 +50,7 @@ class Uploads:
         """
         _ = self.objects
         if not self._settings.scanner_url:
-            raise Problem("scanner_unavailable", "This server has no virus scanner, so it takes no files.")
+            raise Problem("scanner_unavailable")
 
     async def form(self, attachment: StoredAttachment) -> Upload:
         """A form that takes this file and no other."""

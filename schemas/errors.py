@@ -63,7 +63,7 @@ _ERRORS: Final = (
     ErrorRow(
         "quota_exceeded", "There is no room left for files of yours; delete some, or ask the operator.", False, 422
     ),
-    ErrorRow("scanner_unavailable", "Files can not be scanned at present, so none is taken.", True, 503),
+    ErrorRow("scanner_unavailable", "This server has no virus scanner, so it takes no files.", False, 503),
     ErrorRow("unsupported", "This server does not offer this yet.", False, 422),
     ErrorRow("rate_limited", "Too many requests; wait as told and try again.", True, 429),
     ErrorRow("internal_error", "The server failed on this request; it was noted.", False, 500),

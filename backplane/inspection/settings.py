@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from backplane.inspection.checks import Check, error, ok, warning
 from backplane.keys import BadKeys, read_keys
-from backplane.settings import MIN_SECRET, Settings
+from backplane.settings import Settings, is_weak
 
 _YES: Final = {"true", "1", "yes"}
 _NO: Final = {"false", "0", "no", "f", "n"}
@@ -63,7 +63,7 @@ def _ops_token(token: SecretStr | None) -> Check:
     if token is None:
         return ok(what, "none: details and metrics are on the internal port alone")
     text = token.get_secret_value()
-    if len(text) < MIN_SECRET or len(set(text)) < MIN_SECRET // 4:
+    if is_weak(text):
         return warning(
             what,
             f"weak: {len(text)} characters, {len(set(text))} different ones",

@@ -4,7 +4,6 @@ A page costs the same few queries whatever is in it: one for memberships with th
 one for the newest messages, or the last one of each; one for unread mentions (docs/architecture.md, “Lists cost the same”).
 """
 
-import asyncio
 import base64
 import re
 from collections.abc import Sequence
@@ -89,7 +88,8 @@ class Lists:
         unread = {place.stored.conversation_id: _unread(place) for place in places}
         # The counters came before the messages: what is numbered above them is still being written (hole C7).
         far = [one for one in unread.values() if one.last_seq - one.read_seq > newest]
-        shown, counted = await asyncio.gather(self._shown(places, newest), self._lookups.mentions(far))
+        # One after the other: they may share a session, which takes one operation at a time (`Store.fresh`).
+        shown, counted = await self._shown(places, newest), await self._lookups.mentions(far)
         return [
             (
                 _as_seen(place, last, counted.get(key, count_mentions(unread[key], messages))),

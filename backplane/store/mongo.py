@@ -5,12 +5,14 @@ Whatever the URL says, writes are majority and journalled, and reads see only wh
 """
 
 import time
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Self
 
 import msgspec
 from pymongo import AsyncMongoClient
 from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from backplane.errors import Transient
 from backplane.settings import Settings, SettingsError
@@ -123,6 +125,29 @@ class Store:
         with reading():
             await self._database.command("ping")
         return time.perf_counter() - started
+
+    @asynccontextmanager
+    async def fresh(self) -> AsyncGenerator[None]:
+        """Within it, reads see at least all that a majority had when it was entered, whichever server answers (hole C5).
+
+        A deposed primary that does not know it yet still answers majority reads, from before its successor's first write. It can not
+        answer one linearizable read; and the causal session makes every later read wait for the time of that one, after an election
+        and on every shard. Reads within must come one after the other: they share the session.
+
+        Raises:
+            Transient: no primary that has a majority behind it answered in time.
+        """
+        layout = self._database.get_collection(LAYOUT, read_concern=ReadConcern("linearizable"))
+        # Not in the causal session: were it tried again, the driver would add a time to wait for, which servers refuse with `linearizable`.
+        async with self._client.start_session(causal_consistency=False) as first:
+            with reading():
+                await layout.find_one({"_id": LAYOUT}, session=first)
+            now, cluster_time = first.operation_time, first.cluster_time
+        async with self._client.start_session(causal_consistency=True) as session, session.bind(end_session=False):
+            if now is not None and cluster_time is not None:
+                session.advance_operation_time(now)
+                session.advance_cluster_time(cluster_time)
+            yield
 
     async def migrate(self, names: Names) -> list[str]:
         """Create what is missing: indexes, and the layout at a deployment's birth. Idempotent; returns what it did, in words.

@@ -1,7 +1,8 @@
 """The whole state of a person, bounded and paged: what a client loads when its log can not bring it up to date.
 
 The position is taken **before** the database is read: an event that comes between is in both, and the client drops it by its
-`rev`; taken after, it would be in neither. Every page carries the first page's position.
+`rev`; taken after, it would be in neither. Every page carries the first page's position, and is of no time before it: what
+the log does not tell any more must not be missing from an old primary's answer (hole C5).
 """
 
 from typing import Annotated
@@ -48,14 +49,15 @@ async def sync(call: SignedCall[Sync]) -> Response:
     position, after = _parse(call.asked.cursor)
     if position is None:
         position = (await call.api.logs.open(call.identity.user_id)).position
-    user, blocked = await call.api.store.users.with_blocks(call.identity.user_id) or (None, [])
-    me = as_me(enabled(user))
-    try:
-        items, cursor = await call.api.store.lists.state_of_user(
-            call.identity.user_id, after=after, limit=call.asked.limit, newest=NEWEST_MESSAGES
-        )
-    except ValueError:
-        raise _bad_cursor() from None
+    async with call.api.store.fresh():
+        user, blocked = await call.api.store.users.with_blocks(call.identity.user_id) or (None, [])
+        me = as_me(enabled(user))
+        try:
+            items, cursor = await call.api.store.lists.state_of_user(
+                call.identity.user_id, after=after, limit=call.asked.limit, newest=NEWEST_MESSAGES
+            )
+        except ValueError:
+            raise _bad_cursor() from None
     conversations = [
         SyncedConversation(**structs.asdict(conversation), messages=[as_message(one) for one in newest])
         for conversation, newest in items

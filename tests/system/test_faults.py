@@ -97,6 +97,8 @@ async def test_a_consumer_that_wakes_up_after_its_lease_changes_nothing(tmp_path
                 assert torn, f"{zombie.name} had nothing in hand"
                 zombie.send(signal.SIGCONT)
                 await until(partial(left, zombie, torn, written), 10.0, f"{zombie.name} has not left {torn}")
+                # It was refused, or saw by its own clock that its time was over; it did not just give back in order.
+                assert {ends[0] for ends in endings(zombie, torn, written).values()} <= {"fenced", "lost"}
                 await until(partial(evenly_shared, stack), 30.0, f"{zombie.name} got no share again")
         await heal(scene)
         await scene.verdict(tmp_path)
@@ -134,8 +136,16 @@ async def partitions_in_hand(stack: Stack) -> set[int]:
 
 async def left(zombie: Process, partitions: set[int], since: int) -> bool:
     """Whether it says, after that many lines, that it works on none of the partitions any more."""
-    lines = [orjson.loads(line) for line in zombie.lines()[since:] if "left a partition" in line]
-    return partitions <= {line["partition"] for line in lines if line["stage"] == "persist"}
+    return partitions <= endings(zombie, partitions, since).keys()
+
+
+def endings(process: Process, partitions: set[int], since: int) -> dict[int, list[str]]:
+    """Why its tenures of persist on these partitions have ended, as it says after that many lines."""
+    found: dict[int, list[str]] = {}
+    for line in (orjson.loads(line) for line in process.lines()[since:] if "left a partition" in line):
+        if line["stage"] == "persist" and line["partition"] in partitions:
+            found.setdefault(line["partition"], []).append(line["because"])
+    return found
 
 
 async def test_a_restart_of_everything_keeps_every_message(tmp_path: Path) -> None:

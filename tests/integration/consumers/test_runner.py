@@ -3,16 +3,23 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from backplane.errors import Transient
+from backplane.leases import Leases
+from backplane.streams import Entry, Partition, Settled
+from consumers.runner import Runner
+from consumers.stages import Work
+from consumers.tenure import Tenure
+from schemas.events import Event
 from schemas.ids import ConversationId, UserId
 from schemas.intents import encode_intent
 from schemas.names import BODY_FIELD, HEADER_FIELD, INTENT_FIELD
-from schemas.stages import StageName
+from schemas.stages import STAGES, StageName
 from tests.conftest import mongodb_url
 from tests.integration.consumers.deployment import Deployment, a_send, until
 from tests.services import Server, mongodb_server
@@ -241,3 +248,59 @@ async def nothing_is_given_up(deployment: Deployment, seconds: float) -> None:
         assert await deployment.dead() == []
         assert await deployment.unfinished("persist")
         await asyncio.sleep(0.1)
+
+
+class Narrow:
+    """A stage whose database answers in time only for few entries at once."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.asked, self.done = limit, list[int](), list[bytes]()
+
+    def decode(self, entry: Entry) -> bytes:
+        return entry.fields[b"number"]
+
+    def lane(self, item: bytes) -> bytes:
+        return item
+
+    async def handle(self, era: str, works: Sequence[Work[bytes]]) -> list[Settled]:
+        del era
+        self.asked.append(len(works))
+        if len(works) > self.limit:
+            raise Transient("operation exceeded time limit")
+        self.done += [work.item for work in works]
+        return [Settled(work.entry.id) for work in works]
+
+    async def give_up(self, entry: Entry, item: bytes | None) -> Sequence[Event]:
+        raise AssertionError((entry, item))
+
+    async def forsake(self, works: Sequence[Work[bytes]]) -> None:
+        raise AssertionError(works)
+
+    async def after(self, done: Sequence[Settled]) -> None: ...
+
+
+async def test_a_batch_that_is_too_much_for_the_time_limit_is_halved_until_it_is_not(deployment: Deployment) -> None:
+    """B11: and none of it counts as an attempt."""
+    for number in range(24):
+        await deployment.add_raw(0, "number", str(number))
+    settings = deployment.settings.model_copy(update={"batch_entries": 32})
+    leases = Leases(deployment.redis, STAGES["persist"], "worker", lease_ms=int(settings.lease_seconds * 1000))
+    asked_at = time.monotonic()
+    token = await leases.acquire(0)
+    assert token is not None
+    tenure = Tenure(leases, 0, token, lease_seconds=settings.lease_seconds, asked_at=asked_at)
+    stage = Narrow(limit=8)
+    partition = Partition(deployment.redis, STAGES["persist"], 0, token)
+    running = asyncio.create_task(Runner(partition, tenure, stage, settings).run())
+    keeping = asyncio.create_task(tenure.keep())
+
+    async def all_done() -> bool:
+        return len(stage.done) == 24
+
+    await until(all_done)
+    tenure.end()
+    await asyncio.gather(running, keeping)
+    assert stage.asked[:3] == [24, 16, 8]
+    assert stage.done == [str(number).encode() for number in range(24)]
+    assert await deployment.attempts() == 0
+    assert await deployment.dead() == []

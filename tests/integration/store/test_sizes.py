@@ -13,6 +13,7 @@ from backplane.store.conversations import Counters
 from backplane.store.indexes import INDEXES
 from backplane.store.marks import Key, Levels, Raise
 from backplane.store.mongo import Store
+from schemas.names import LAYOUT
 from tests.integration.store.shapes import a_conversation, a_member, a_message, new_id
 
 pytestmark = pytest.mark.anyio
@@ -73,11 +74,33 @@ async def test_a_list_and_a_state_cost_fewer_than_five_queries(
     assert len(page) == min(rooms, 25)
     assert len(queries.sent) == 3
     queries.sent.clear()
-    await reader.users.with_blocks("ada")
-    state, _ = await reader.lists.state_of_user("ada", after=None, limit=50, newest=30)
+    async with reader.fresh():
+        await reader.users.with_blocks("ada")
+        state, _ = await reader.lists.state_of_user("ada", after=None, limit=50, newest=30)
     assert [len(newest) for _, newest in state] == [30] * min(rooms, 25)
-    assert len(queries.sent) == 4  # what `sync` asks
+    assert len(queries.sent) == 5  # what `sync` asks
     assert {conversation.mention_count for conversation, _ in state} == {1}
+
+
+async def test_fresh_reads_wait_for_the_time_of_a_linearizable_one(
+    store: Store, watched: tuple[Store, Queries]
+) -> None:
+    """C5"""
+    await fill(store, 3, messages=35, ada=2)
+    reader, queries = watched
+    async with reader.fresh():
+        await reader.users.with_blocks("ada")
+        await reader.lists.state_of_user("ada", after=None, limit=2, newest=30)
+    first, *others = queries.sent
+    assert (first["find"], first["readConcern"]["level"]) == (LAYOUT, "linearizable")
+    assert "afterClusterTime" not in first["readConcern"], "servers refuse it there"
+    assert len(others) == 4
+    assert len({bytes(one["lsid"]["id"]) for one in others}) == 1
+    times = [one["readConcern"]["afterClusterTime"] for one in others]
+    assert times == sorted(times)
+    queries.sent.clear()
+    await reader.users.with_blocks("ada")
+    assert "afterClusterTime" not in queries.sent[0].get("readConcern", {})
 
 
 async def test_every_query_of_a_list_a_state_and_a_page_uses_an_index(

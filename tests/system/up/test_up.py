@@ -121,8 +121,12 @@ def test_given_services_are_used_and_not_started_and_gateways_take_the_next_port
     ]  # fmt: skip
     assert is_ready(port)
     assert is_ready(port + 1)
+    children = running.children()
+    stopped = time.monotonic()
     running.send(signal.SIGINT)
     assert running.wait() == 0, running.output
+    assert time.monotonic() - stopped < 15
+    assert not any(is_running(pid) for pid in children)
 
 
 def test_a_port_in_use_is_told_before_anything_starts(up: Start) -> None:
@@ -177,7 +181,9 @@ def test_a_given_service_that_does_not_answer_is_told(up: Start) -> None:
 def test_an_interrupted_start_leaves_nothing_behind(up: Start) -> None:
     running = up("--port", str(ports.choose()))
     running.until("starting redis, mongodb, seaweedfs")
+    stopped = time.monotonic()
     running.send(signal.SIGINT)
     assert running.wait() == 0, running.output
+    assert time.monotonic() - stopped < 15
     assert "Headrace" not in running.output
     assert not running.children()

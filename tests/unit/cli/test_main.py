@@ -60,6 +60,20 @@ def test_wrong_settings_are_told_all_at_once_without_a_traceback(tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
+def test_a_signing_key_that_no_gateway_would_take_is_said(tmp_path: Path) -> None:
+    for environ in ({}, {"HEADRACE_SIGNING_KEY": "bad"}):
+        done = headrace("config", "check", cwd=tmp_path, **environ)
+        assert (done.returncode, done.stdout) == (0, "The settings are whole for consumers and operators.\n")
+        assert done.stderr.startswith("Gateways will not start: HEADRACE_SIGNING_KEY")
+        done = headrace("config", "check", "--gateway", cwd=tmp_path, **environ)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "\nHEADRACE_SIGNING_KEY" in done.stderr
+    key = headrace("keys", "generate", cwd=tmp_path).stdout
+    for environ in ({"HEADRACE_SIGNING_KEY": key}, {"HEADRACE_ENVIRONMENT": "development"}):
+        done = headrace("config", "check", "--gateway", cwd=tmp_path, **environ)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "The settings are whole.\n", "")
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = headrace("--debug", "config", "check", cwd=tmp_path, HEADRACE_PORT="seven")
     assert done.returncode == 2

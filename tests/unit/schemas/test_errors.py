@@ -15,7 +15,6 @@ def test_temporary_errors_are_those_of_a_server_that_may_recover_or_a_client_tha
         "unavailable",
         "outcome_unknown",
         "attachment_not_ready",
-        "scanner_unavailable",
     }
 
 
