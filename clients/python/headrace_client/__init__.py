@@ -28,6 +28,7 @@ In reading order::
 from headrace_client.client import Client, Stats
 from headrace_client.core import Link
 from headrace_client.entities import (
+    Attachment,
     Blocking,
     Conversation,
     Device,
@@ -40,6 +41,7 @@ from headrace_client.entities import (
     SessionRevoked,
     State,
     Thread,
+    Thumbnail,
     Typing,
     Unknown,
     User,
@@ -56,6 +58,7 @@ __all__ = [
     "AnyEvent",
     "Api",
     "ApiError",
+    "Attachment",
     "Blocking",
     "Client",
     "Conversation",
@@ -81,6 +84,7 @@ __all__ = [
     "Stopped",
     "StoreInUse",
     "Thread",
+    "Thumbnail",
     "Typing",
     "Unknown",
     "Unreachable",

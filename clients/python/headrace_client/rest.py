@@ -168,14 +168,17 @@ class Api:
         """One message."""
         return msgspec.json.decode(await self._get(f"/api/messages/{quote(message_id, safe='')}"), type=Message)
 
-    async def send(self, conversation_id: str, text: str, *, client_msg_id: str | None = None) -> Message | None:
+    async def send(
+        self, conversation_id: str, text: str = "", *, attachments: Sequence[str] = (), client_msg_id: str | None = None
+    ) -> Message | None:
         """Send one message without a socket. None: accepted, but not stored within the server's patience."""
         body = {
             "conversation_id": conversation_id,
             "client_msg_id": client_msg_id or str(uuid.uuid4()),
             "content": {"text": text},
+            "attachments": list(attachments) or None,
         }
-        raw = await self._post("/api/messages", body)
+        raw = await self._post("/api/messages", _given(body))
         try:
             return msgspec.json.decode(raw, type=Message)
         except msgspec.ValidationError:
