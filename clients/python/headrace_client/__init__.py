@@ -22,6 +22,13 @@ In reading order::
     store, progress     what survives a restart (SQLite), and how far the program has come
     tokens              where access tokens come from
     http, rest          the REST API
+    files               uploads and downloads: what is asked for, and done again
+    ├── tries           whether and when
+    ├── multipart       a form with a file, its length known ahead
+    ├── ranges          where a download goes on
+    ├── content         what is uploaded, where a download lands
+    ├── transfer        moves the bytes
+    └── carrier         the thread in which it does
     errors              what can go wrong
 """
 
@@ -47,7 +54,7 @@ from headrace_client.entities import (
     User,
     Voided,
 )
-from headrace_client.errors import ApiError, HeadraceError, OutboxFull, Rejected, Stopped, Unreachable
+from headrace_client.errors import ApiError, FileChanged, HeadraceError, OutboxFull, Rejected, Stopped, Unreachable
 from headrace_client.events import AnyEvent, Ephemeral, Event, Resynced
 from headrace_client.rest import Api, Session
 from headrace_client.sending import Sending
@@ -65,6 +72,7 @@ __all__ = [
     "Device",
     "Ephemeral",
     "Event",
+    "FileChanged",
     "HeadraceError",
     "Link",
     "Member",
