@@ -1,7 +1,10 @@
 """`headrace chat` sends, shows and fetches files."""
 
+import contextlib
 import json
 import secrets
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from headrace_client import Api
 from tests.integration.attachments.client.conftest import PASSWORD, names_in
 from tests.integration.client.test_chat import OpenChat
-from tests.services import EICAR
+from tests.services import EICAR, Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("consumers")]
 
@@ -31,22 +34,34 @@ async def people(url: str, tmp_path: Path) -> list[str]:
     return names
 
 
-async def test_files_are_sent_shown_and_fetched(people: list[str], tmp_path: Path) -> None:
+@contextlib.contextmanager
+def held(server: Server) -> Iterator[None]:
+    """It says nothing meanwhile."""
+    server.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.send(signal.SIGCONT)
+
+
+async def test_files_are_sent_shown_and_fetched(people: list[str], clamd: Server, tmp_path: Path) -> None:
     ann, ben = people
     (tmp_path / ann / "my notes.txt").write_text("hello")
     (tmp_path / ann / "bad.bin").write_bytes(EICAR)
     (tmp_path / ben / "my notes.txt").write_text("his own")
     async with OpenChat.of(tmp_path, ann, tmp_path / ann) as hers, OpenChat.of(tmp_path, ben, tmp_path / ben) as his:
-        hers.say('/file "my notes.txt" look at this')
+        with held(clamd):
+            hers.say('/file "my notes.txt" look at this')
+            hers.say("/file bad.bin")
+            for chat in (hers, his):
+                await chat.until(f"#1 {ann}: look at this")
+                await chat.until("    [my notes.txt 5B, scanning …]")
+                await chat.until(f"#2 {ann}: [bad.bin 68B, scanning …]")
         for chat in (hers, his):
-            await chat.until(f"#1 {ann}: look at this")
             await chat.until("#1 [my notes.txt 5B]")
+            await chat.until("#2 [bad.bin 68B, refused: infected (", whole=False)
         his.say("/get 1")
         await his.until("-- my notes (2).txt is here (5B) --")
-        hers.say("/file bad.bin")
-        for chat in (hers, his):
-            await chat.until(f"#2 {ann}: [bad.bin 68B, scanning …]")
-            await chat.until("#2 [bad.bin 68B, refused: infected (", whole=False)
         his.say("/get 2 bad.bin")
         await his.until("!! bad.bin: The file was refused", whole=False)
         his.say("/get 2 other.bin")
