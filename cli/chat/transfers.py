@@ -8,9 +8,7 @@ from typing import Final
 from cli.output import printable, size
 from headrace_client import ApiError, HeadraceError
 
-INSTALL: Final = (
-    "whoever runs the server can install one: `apt-get install clamav-daemon` on Debian, then set HEADRACE_SCANNER_URL"
-)
+INSTALL: Final = "whoever runs the server installs one (Debian: `apt-get install clamav-daemon clamav-freshclam`) and starts it again"
 
 
 @dataclass(slots=True, eq=False)
