@@ -21,8 +21,8 @@ class User(NamedTuple):
 def users() -> dict[str, User]:
     found: dict[str, User] = {}
     for line in PATH.read_text(encoding="ascii").splitlines():
-        line, _, alone = line.partition(" (")
-        word, name, state, *rules = line.split()
+        whole, _, alone = line.partition(" (")
+        word, name, state, *rules = whole.split()
         assert word == "user", line
         assert name not in found, f"{name} stands there twice: Redis refuses the file"
         found[name] = User(state == "on", rules, alone.removesuffix(")"))
