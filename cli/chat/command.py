@@ -74,7 +74,7 @@ def command(
     conversation: str | None,
     data: Path | None,
 ) -> None:
-    """Chat in the terminal; /help lists what else can be done than talk: edit, react, reply, add people.
+    """Chat in the terminal; /help lists what else can be done than talk: edit, react, reply, send files, add people.
 
     Under the prompt stands who types and how far your newest message has come; others see that you type, and how you are (/status).
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from cli.chat import on_conversations, on_messages
+from cli.chat import on_conversations, on_files, on_messages
 from cli.chat.talk import Talk
 from cli.output import printable
 from headrace_client import ApiError, Unreachable
@@ -81,6 +81,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "/unreact": Command("N EMOJI", "take the reaction back", on_messages.unreact),
     "/pin": Command("N", "pin message #N for everybody", on_messages.pin),
     "/unpin": Command("N", "take the pin out", on_messages.unpin),
+    "/file": Command("PATH [TEXT]", "send a file", on_files.send),
+    "/get": Command("N [NAME]", "download the files of message #N into this folder", on_files.get),
     "/who": Command("", "who is in here, how far they have read, who is there", on_conversations.who),
     "/status": Command("STATUS", "be seen as online, away, busy or invisible", on_conversations.status),
     "/add": Command("@user …", "bring people in", on_conversations.add),

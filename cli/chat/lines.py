@@ -44,6 +44,9 @@ async def show(talk: Talk, source: TextIO) -> None:
         for task in (hearing, entering):
             task.cancel()
         await asyncio.gather(hearing, entering, return_exceptions=True)
+        await talk.transfers.stop()
+    if talk.transfers.failed:
+        raise Failure(f"{talk.transfers.failed} files did not come through")
     if talk.mine.failed:
         raise Failure(f"{talk.mine.failed} messages were refused")
 
@@ -56,6 +59,7 @@ async def _enter(talk: Talk, source: TextIO, hearing: asyncio.Task[None]) -> Non
         while True:
             try:
                 await enter(talk, line)
+                await talk.transfers.done()  # the next line comes after the file
                 break
             except OutboxFull:  # the input is faster than the server
                 await asyncio.sleep(ROOM_S)

@@ -53,6 +53,7 @@ async def show(talk: Talk) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await talk.transfers.stop()
 
 
 def _typed(talk: Talk, buffer: Buffer) -> None:
@@ -65,22 +66,22 @@ def _show(line: Line) -> None:
 
 async def _prompt(talk: Talk, session: PromptSession[str]) -> None:
     settling: set[asyncio.Task[None]] = set()
+
+    def settle(mine: Mine) -> None:
+        task = asyncio.create_task(_settle(talk, mine))
+        settling.add(task)
+        task.add_done_callback(settling.discard)
+
+    talk.mine.added = settle
     while True:
         try:
             line = await session.prompt_async("> ", bottom_toolbar=lambda: _toolbar(talk))
-            before = talk.mine.all()
             await enter(talk, line)
         except OutboxFull as failure:
             talk.say(f"!! {failure}; wait until the server is back")
             continue
         except (EOFError, KeyboardInterrupt, Quit):
             return
-        for mine in talk.mine.all():
-            if mine in before:
-                continue
-            task = asyncio.create_task(_settle(talk, mine))
-            settling.add(task)
-            task.add_done_callback(settling.discard)
 
 
 async def _settle(talk: Talk, mine: Mine) -> None:
@@ -102,6 +103,7 @@ def _toolbar(talk: Talk) -> StyleAndTextTuples:
         (style, "● "),
         ("", " · ".join(filter(None, (text, talk.title, talk.progress, talk.typing)))),
     ]
+    drawn += [("", f"\n{line}") for line in talk.transfers.lines()[:PENDING_LINES]]
     for mine in talk.mine.all()[:PENDING_LINES]:
         drawn.append(("", f"\n{STATES.get(mine.sending.state, ' ')} {mine.sending.state}: {printable(mine.text[:60])}"))
     if len(talk.mine) > PENDING_LINES:

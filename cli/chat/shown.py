@@ -48,5 +48,7 @@ class Shown:
         self.note(message)
         if before.content is not None and message.content is None:
             yield from telling.change("message.deleted", message, before, None, names)
-        elif before.edited_at != message.edited_at:
+            return
+        if before.edited_at != message.edited_at:
             yield from telling.change("message.edited", message, before, None, names)
+        yield from telling.change("attachment.updated", message, before, None, names)

@@ -13,8 +13,9 @@ from cli.chat.around import Around
 from cli.chat.names import People, mentioned
 from cli.chat.shown import Shown
 from cli.chat.telling import Line
+from cli.chat.transfers import Transfers
 from cli.chat.underway import Underway
-from headrace_client import Api, ApiError, Client, Conversation, Event, Message, Unreachable, View
+from headrace_client import Api, ApiError, Attachment, Client, Conversation, Event, Message, Unreachable, View
 from headrace_client.view import Room
 
 HISTORY: Final = 20
@@ -32,6 +33,7 @@ class Talk:
         self.show: Callable[[Line], None] = lambda line: print(line.text)
         self.changed: Callable[[], None] = lambda: None
         self.mine = Underway(self.say, self._knows)
+        self.transfers = Transfers(self.say, self._redraw)
         self.order: Sequence[str] = ()
         """Conversations by their number in the list."""
         self.open_id: str | None = None
@@ -161,18 +163,26 @@ class Talk:
 
     # What goes out
 
-    async def send(self, text: str, answers: Message | None = None) -> None:
-        """Send a message, in the thread of another if it answers one."""
-        room = self.room
+    async def send(
+        self,
+        text: str,
+        answers: Message | None = None,
+        *,
+        files: Sequence[Attachment] = (),
+        room: Room | None = None,
+    ) -> None:
+        """Send a message, in the thread of another if it answers one; into a `room` that need not be open any more."""
+        room = room or self.room
         root = (answers.thread_root_id or answers.message_id) if answers else None
         sending = self.client.send(
             room.conversation.conversation_id,
             text,
+            attachments=[file.attachment_id for file in files],
             reply_to=answers.message_id if answers else None,
             thread_root_id=root,
             mentions=await self._mentions(room, text),
         )
-        self.mine.add(sending, text)
+        self.mine.add(sending, text or " ".join(file.name for file in files))
 
     async def _mentions(self, room: Room, text: str) -> list[str]:
         """Who of the members is called. Without the server, those whose names are known: a message can be sent at any time."""

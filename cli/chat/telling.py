@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from cli.chat.names import Names
-from cli.output import printable
-from headrace_client import Conversation, Member, MemberChanged, Message
+from cli.output import printable, size
+from headrace_client import Attachment, Conversation, Member, MemberChanged, Message
 from headrace_client.view import Room
 
 NAMED: Final = 3
@@ -28,7 +28,7 @@ class Line:
 def new(message: Message, names: Names, answers: int | None = None) -> Line:
     """`#15 bob: hello`, or `#15 bob ↳ #12: hello` of an answer."""
     arrow = "" if message.reply_to is None and message.thread_root_id is None else f" ↳ #{answers or '?'}"
-    said = "deleted" if message.content is None else _lines(message.text)
+    said = "deleted" if message.content is None else _said(message)
     edited = " (edited)" if message.edited_at and message.content else ""
     pinned = " [pinned]" if message.pinned_at else ""
     text = f"#{message.seq} {names.of(message.sender_id)}{arrow}{edited}{pinned}: {said}"
@@ -38,7 +38,7 @@ def new(message: Message, names: Names, answers: int | None = None) -> Line:
 
 def elsewhere(message: Message, title: str, names: Names) -> Line:
     """A message in a conversation that is not on screen."""
-    return Line(f"-- {title}: {names.of(message.sender_id)}: {_lines(message.text)} --", _calls(message, names))
+    return Line(f"-- {title}: {names.of(message.sender_id)}: {_said(message)} --", _calls(message, names))
 
 
 def change(event: str, after: Message, before: Message | None, actor_id: str | None, names: Names) -> list[Line]:
@@ -51,15 +51,35 @@ def change(event: str, after: Message, before: Message | None, actor_id: str | N
         case "message.deleted":
             by = "" if actor_id in {None, after.sender_id} else f" by {who}"
             return [Line(f"{number} {names.of(after.sender_id)}: deleted{by}")]
-        case "reaction.added":
-            return [Line(f"{number} {emoji} {who}") for emoji in _reactions(after, before, actor_id)]
-        case "reaction.removed":
-            taken = _reactions(before, after, actor_id) if before else []
-            return [Line(f"{number} {emoji} {who}: taken back") for emoji in taken or ["reaction"]]
+        case "reaction.added" | "reaction.removed":
+            return [Line(f"{number} {told}") for told in _reacted(event, after, before, actor_id, who)]
         case "message.pinned" | "message.unpinned":
             return [Line(f"{number} {event.removeprefix('message.')} by {who}")]
+        case "attachment.updated":
+            known = {each.attachment_id: each.status for each in before.attachments} if before else {}
+            return [
+                Line(f"{number} {file(each)}")
+                for each in after.attachments
+                if known.get(each.attachment_id) != each.status
+            ]
         case _:
             return []
+
+
+def file(attachment: Attachment) -> str:
+    """`[photo.png 1.2MiB, scanning …]`, then `[photo.png 1.2MiB 900×600]`, or why nobody gets it."""
+    what = f"{printable(attachment.name)} {size(attachment.size)}"
+    match attachment.status:
+        case "clean":
+            pixels = f" {attachment.width}×{attachment.height}" if attachment.width and attachment.height else ""
+            return f"[{what}{pixels}]"
+        case "uploading":
+            return f"[{what}, being uploaded …]"
+        case "pending":
+            return f"[{what}, scanning …]"
+        case status:
+            reason = f" ({printable(attachment.reason)})" if attachment.reason else ""
+            return f"[{what}, refused: {printable(status)}{reason}]"
 
 
 def members(event: str, changed: MemberChanged, actor_id: str | None, title: str, names: Names) -> Line:
@@ -141,6 +161,13 @@ def _calls(message: Message, names: Names) -> bool:
     return message.sender_id != names.me and not {names.me, "all"}.isdisjoint(message.mentions)
 
 
+def _reacted(event: str, after: Message, before: Message | None, actor_id: str | None, who: str) -> list[str]:
+    if event == "reaction.added":
+        return [f"{emoji} {who}" for emoji in _reactions(after, before, actor_id)]
+    taken = _reactions(before, after, actor_id) if before else []
+    return [f"{emoji} {who}: taken back" for emoji in taken or ["reaction"]]
+
+
 def _reactions(having: Message, lacking: Message | None, actor_id: str | None) -> list[str]:
     """The emoji with which somebody reacts in one version of a message and not in the other."""
     without = lacking.reactions if lacking else {}
@@ -149,6 +176,12 @@ def _reactions(having: Message, lacking: Message | None, actor_id: str | None) -
         for emoji, users in having.reactions.items()
         if actor_id in users and actor_id not in without.get(emoji, ())
     ]
+
+
+def _said(message: Message) -> str:
+    """Its text, and its files: behind it in a line of their own, or in its place."""
+    files = " ".join(file(each) for each in message.attachments)
+    return "\n    ".join(filter(None, (_lines(message.text), files)))
 
 
 def _lines(text: str) -> str:

@@ -29,6 +29,8 @@ class Underway:
         self._say, self._knows = say, knows
         self._waiting: dict[str, Mine] = {}
         self.failed = 0
+        self.added: Callable[[Mine], None] = lambda _: None
+        """Called with what is new on its way."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -39,7 +41,8 @@ class Underway:
 
     def add(self, sending: Sending, typed: str, *, is_change: bool = False) -> None:
         """Follow what was asked with `typed`."""
-        self._waiting[sending.client_msg_id] = Mine(sending, typed, is_change)
+        mine = self._waiting[sending.client_msg_id] = Mine(sending, typed, is_change)
+        self.added(mine)
 
     def printed(self, message: Message) -> None:
         """A message is on screen; if it is ours, it is done."""

@@ -22,12 +22,20 @@ In reading order::
     store, progress     what survives a restart (SQLite), and how far the program has come
     tokens              where access tokens come from
     http, rest          the REST API
+    files               uploads and downloads: what is asked for, and done again
+    ├── tries           whether and when
+    ├── multipart       a form with a file, its length known ahead
+    ├── ranges          where a download goes on
+    ├── content         what is uploaded, where a download lands
+    ├── transfer        moves the bytes
+    └── carrier         the thread in which it does
     errors              what can go wrong
 """
 
 from headrace_client.client import Client, Stats
 from headrace_client.core import Link
 from headrace_client.entities import (
+    Attachment,
     Blocking,
     Conversation,
     Device,
@@ -40,12 +48,13 @@ from headrace_client.entities import (
     SessionRevoked,
     State,
     Thread,
+    Thumbnail,
     Typing,
     Unknown,
     User,
     Voided,
 )
-from headrace_client.errors import ApiError, HeadraceError, OutboxFull, Rejected, Stopped, Unreachable
+from headrace_client.errors import ApiError, FileChanged, HeadraceError, OutboxFull, Rejected, Stopped, Unreachable
 from headrace_client.events import AnyEvent, Ephemeral, Event, Resynced
 from headrace_client.rest import Api, Session
 from headrace_client.sending import Sending
@@ -56,12 +65,14 @@ __all__ = [
     "AnyEvent",
     "Api",
     "ApiError",
+    "Attachment",
     "Blocking",
     "Client",
     "Conversation",
     "Device",
     "Ephemeral",
     "Event",
+    "FileChanged",
     "HeadraceError",
     "Link",
     "Member",
@@ -81,6 +92,7 @@ __all__ = [
     "Stopped",
     "StoreInUse",
     "Thread",
+    "Thumbnail",
     "Typing",
     "Unknown",
     "Unreachable",

@@ -77,14 +77,17 @@ class Client(Shell):
     def send(
         self,
         conversation_id: str,
-        text: str,
+        text: str = "",
         *,
+        attachments: Sequence[str] = (),
         reply_to: str | None = None,
         thread_root_id: str | None = None,
         mentions: Sequence[str] = (),
         client_msg_id: str | None = None,
     ) -> Sending:
         """Put a message into the outbox; it is on disk when this returns, connected or not.
+
+        `attachments`: ids of files that `Api.upload` has uploaded; with them there need not be a text.
 
         Raises:
             OutboxFull: too many wait already.
@@ -95,6 +98,7 @@ class Client(Shell):
         fields: dict[str, object] = {
             "client_msg_id": key,
             "content": {"text": text},
+            "attachments": list(attachments) or None,
             "reply_to": reply_to,
             "thread_root_id": thread_root_id,
             "mentions": list(mentions) or None,

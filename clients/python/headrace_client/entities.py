@@ -14,14 +14,33 @@ class Content(msgspec.Struct, frozen=True):
     text: str
 
 
-class Attachment(msgspec.Struct, frozen=True):
-    """A file that belongs to a message; it can be loaded once `status` is `clean`."""
+class Thumbnail(msgspec.Struct, frozen=True):
+    """A small picture of an image; in pixels."""
+
+    width: int = 0
+    height: int = 0
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file; it can be loaded once `status` is `clean`. Before that it is `uploading` or `pending`; all else refuses it.
+
+    `size` is in bytes; `reason` says in a code why a file was refused; `width` and `height`, in pixels, are of images.
+    """
 
     attachment_id: str
     name: str = ""
     content_type: str = ""
     size: int = 0
     status: str = "pending"
+    reason: str | None = None
+    width: int | None = None
+    height: int | None = None
+    thumbnail: Thumbnail | None = None
+
+    @property
+    def judged(self) -> bool:
+        """Whether it is known what may be done with it."""
+        return self.status not in {"uploading", "pending"}
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

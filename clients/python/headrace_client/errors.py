@@ -43,3 +43,7 @@ class ApiError(HeadraceError):
 
 class Unreachable(HeadraceError):
     """The server could not be asked, or did not answer whole. A call that changes something may or may not have happened."""
+
+
+class FileChanged(HeadraceError):
+    """A file is not what it was when it was announced: it became shorter under our hands, or the object store has another one."""

@@ -81,12 +81,7 @@ async def request(
 def _exchange(
     address: Address, timeout_s: float, sent: tuple[str, str, bytes | None, dict[str, str]]
 ) -> tuple[int, bytes]:
-    if address.secure:
-        connection = http.client.HTTPSConnection(
-            address.host, address.port, timeout=timeout_s, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
+    connection = open_connection(address, timeout_s)
     try:
         connection.request(*sent)
         response = connection.getresponse()
@@ -100,10 +95,19 @@ def _exchange(
         connection.close()
     if 200 <= response.status < 300:
         return response.status, content
-    raise _error(response.status, response.reason, content, retry_after)
+    raise error_of(response.status, response.reason, content, retry_after)
 
 
-def _error(status: int, reason: str, content: bytes, retry_after: str | None) -> ApiError:
+def open_connection(address: Address, timeout_s: float) -> http.client.HTTPConnection:
+    """A connection that opens with its first use."""
+    host, port = address.host, address.port
+    if address.secure:
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=ssl.create_default_context())
+    return http.client.HTTPConnection(host, port, timeout=timeout_s)
+
+
+def error_of(status: int, reason: str, content: bytes, retry_after: str | None) -> ApiError:
+    """What an answer that is not 2xx says."""
     try:
         problem = msgspec.json.decode(content, type=_Problem)
     except msgspec.DecodeError:  # a proxy's page

@@ -13,8 +13,10 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from headrace_client import http
-from headrace_client.entities import Conversation, Device, Message, Receipt, State, Thread, User
+from headrace_client.content import File, Target
+from headrace_client.entities import Attachment, Conversation, Device, Message, Receipt, State, Thread, User
 from headrace_client.errors import ApiError, Unreachable
+from headrace_client.files import Files, Progress
 
 T = TypeVar("T")
 
@@ -49,6 +51,7 @@ class Api:
         self._bot_token: str | None = None
         self._expires_at = time.monotonic() + session.expires_in if session else 0.0
         self._refreshing = asyncio.Lock()
+        self._files = Files(self.address, self.token)
 
     @property
     def session(self) -> Session | None:
@@ -168,18 +171,78 @@ class Api:
         """One message."""
         return msgspec.json.decode(await self._get(f"/api/messages/{quote(message_id, safe='')}"), type=Message)
 
-    async def send(self, conversation_id: str, text: str, *, client_msg_id: str | None = None) -> Message | None:
+    async def send(
+        self, conversation_id: str, text: str = "", *, attachments: Sequence[str] = (), client_msg_id: str | None = None
+    ) -> Message | None:
         """Send one message without a socket. None: accepted, but not stored within the server's patience."""
         body = {
             "conversation_id": conversation_id,
             "client_msg_id": client_msg_id or str(uuid.uuid4()),
             "content": {"text": text},
+            "attachments": list(attachments) or None,
         }
-        raw = await self._post("/api/messages", body)
+        raw = await self._post("/api/messages", _given(body))
         try:
             return msgspec.json.decode(raw, type=Message)
         except msgspec.ValidationError:
             return None
+
+    async def attachment(self, attachment_id: str) -> Attachment:
+        """A file of ours, or of a message that we may see: what became of it."""
+        return await self._files.get(attachment_id)
+
+    async def upload(
+        self,
+        file: File,
+        *,
+        name: str | None = None,
+        content_type: str | None = None,
+        key: str | None = None,
+        progress: Progress | None = None,
+        seconds: float = 120.0,
+    ) -> Attachment:
+        """Upload a path, bytes, or a binary file that can seek, from where it stands; what is returned has still to be scanned.
+
+        Name and type are taken from the file if they are not given. The same `key` later goes on with the same file, also in another
+        run. Lost connections, and what the server calls temporary, are tried again until nothing has moved for `seconds`.
+
+        Raises:
+            ApiError: refused, e.g. `payload_too_large`, `quota_exceeded`, `scanner_unavailable`, `upload_refused` (by the object store).
+            FileChanged: the file has become shorter meanwhile.
+            OSError: it can not be read.
+            ValueError: it is empty.
+        """
+        return await self._files.upload(
+            file, name=name, content_type=content_type, key=key, progress=progress, seconds=seconds
+        )
+
+    async def wait_scanned(self, attachment_id: str, seconds: float = 120.0) -> Attachment:
+        """Wait for the verdict of a file: `status` is `clean`, or says with `reason` why nobody gets it.
+
+        Raises:
+            TimeoutError: there is none yet.
+        """
+        return await self._files.wait_scanned(attachment_id, seconds)
+
+    async def download(
+        self,
+        attachment_id: str,
+        to: Target,
+        *,
+        thumbnail: bool = False,
+        progress: Progress | None = None,
+        seconds: float = 120.0,
+    ) -> int:
+        """Download a file, or its thumbnail, to a path (as `<name>.part` until it is whole) or into a binary file. Returns its bytes.
+
+        A lost connection is taken up where it was lost; tried again as by `upload`.
+
+        Raises:
+            ApiError: refused, e.g. `attachment_not_ready`, `attachment_gone`, `not_found`.
+            FileChanged: the object store has something else.
+            OSError: it can not be written.
+        """
+        return await self._files.download(attachment_id, to, thumbnail=thumbnail, progress=progress, seconds=seconds)
 
     async def add_members(self, conversation_id: str, user_ids: Sequence[str]) -> None:
         """Bring people into a group."""

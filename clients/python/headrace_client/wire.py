@@ -197,7 +197,7 @@ _DATA: dict[str, msgspec.json.Decoder[Any]] = {
     **dict.fromkeys(
         (
             "message.created", "message.edited", "message.deleted", "reaction.added", "reaction.removed",
-            "message.pinned", "message.unpinned", "thread.updated",
+            "message.pinned", "message.unpinned", "thread.updated", "attachment.updated",
         ),
         msgspec.json.Decoder(Message),
     ),

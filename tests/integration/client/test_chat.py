@@ -85,9 +85,12 @@ class OpenChat:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def of(cls, folder: Path, name: str) -> AsyncIterator[Self]:
+    async def of(cls, folder: Path, name: str, here: Path | None = None) -> AsyncIterator[Self]:
+        """With `folder` as its data, in the folder `here`."""
         command = (sys.executable, "-P", "-m", "cli.main", "chat", "--data", str(folder), "--as", name)
-        process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=here
+        )
         try:
             yield cls(process)
         finally:

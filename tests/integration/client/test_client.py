@@ -11,6 +11,7 @@ import pytest
 
 from headrace_client import (
     AnyEvent,
+    Attachment,
     Client,
     Event,
     Link,
@@ -20,6 +21,8 @@ from headrace_client import (
     Resynced,
     Stopped,
     StoreInUse,
+    Thumbnail,
+    View,
 )
 from tests.client_conformance.scripted import (
     CHAT,
@@ -210,6 +213,58 @@ async def test_outbox_and_position_survive_the_process(server: ScriptedServer, t
         session = await server.ready(9)
         await client.wait_for(Link.CONNECTED)
         assert client.pending() == []
+
+
+async def test_a_message_of_files_alone_survives_the_process_and_is_resent_unchanged(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.db"
+    async with Client(server.url, token="t", store=path) as client:
+        session = await server.fresh(7)
+        client.send(CHAT, attachments=["f1", "f2"])
+        frame = await session.expect("message.send")
+        assert (frame["content"], frame["attachments"]) == ({"text": ""}, ["f1", "f2"])
+        await take(client, 1)
+    async with Client(server.url, token="t", store=path):
+        session = await server.ready(7)
+        again = await session.expect("message.send")
+        assert {**again, "id": 0} == {**frame, "id": 0}
+
+
+async def test_a_message_without_files_says_nothing_of_them(server: ScriptedServer) -> None:
+    """A server that knows no attachments takes the frame, and what an older outbox holds is what is sent today."""
+    async with Client(server.url, token="t") as client:
+        session = await server.fresh()
+        client.send(CHAT, "hello")
+        assert "attachments" not in await session.expect("message.send")
+
+
+async def test_what_became_of_a_file_is_shown_once_by_rev(server: ScriptedServer) -> None:
+    file = {"attachment_id": "f1", "name": "a.png", "content_type": "image/png", "size": 12, "status": "pending"}
+    clean = file | {"status": "clean", "width": 3, "height": 2, "thumbnail": {"width": 3, "height": 2}}
+    async with Client(server.url, token="t") as client:
+        session = await server.fresh()
+        await session.event(1, "message.created", message(1, "", attachments=[file]))
+        await session.event(2, "attachment.updated", message(1, "", attachments=[clean], rev=5), event_id="e2")
+        await session.event(3, "attachment.updated", message(1, "", attachments=[file], rev=4), event_id="e3")
+        await session.event(4, "message.created", message(2))
+        view = View(USER)
+        events = await take(client, 4)
+        for event in events:
+            view.apply(event)
+    names = [event.name for event in events if isinstance(event, Event)]
+    assert names == ["message.created", "attachment.updated", "message.created"]
+    [seen] = view.rooms[CHAT].messages[1].attachments
+    assert seen == Attachment(
+        attachment_id="f1",
+        name="a.png",
+        content_type="image/png",
+        size=12,
+        status="clean",
+        width=3,
+        height=2,
+        thumbnail=Thumbnail(3, 2),
+    )
 
 
 async def test_position_waits_for_the_handler(server: ScriptedServer, tmp_path: Path) -> None:

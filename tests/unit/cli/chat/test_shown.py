@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from cli.chat.names import Names
 from cli.chat.shown import REMEMBERED, Shown
-from headrace_client import Message
+from headrace_client import Attachment, Message
 from headrace_client.entities import Content
 
 NAMES = Names("A", {"A": "alice", "B": "bob"})
@@ -58,6 +60,15 @@ def test_what_changed_while_away_is_told_of_what_is_on_screen_alone() -> None:
         for line in shown.missed(now, NAMES)
     ]
     assert missed == ["#1 bob: deleted", "#2 bob (edited): hi"]
+
+
+def test_a_verdict_that_came_while_away_is_told() -> None:
+    shown = Shown()
+    file = Attachment(attachment_id="f", name="a.txt", size=3)
+    shown.note(message(1, text="", attachments=(file,)))
+    clean = message(1, 2, "", attachments=(replace(file, status="clean"),))
+    assert [line.text for line in shown.missed(clean, NAMES)] == ["#1 [a.txt 3B]"]
+    assert list(shown.missed(clean, NAMES)) == []
 
 
 def test_old_versions_are_forgotten() -> None:

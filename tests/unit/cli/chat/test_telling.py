@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cli.chat import telling
 from cli.chat.names import Names
 from cli.chat.telling import Line
-from headrace_client import Conversation, Member, MemberChanged, Message
+from headrace_client import Attachment, Conversation, Member, MemberChanged, Message
 from headrace_client.entities import Content
 from headrace_client.view import Room
 
@@ -44,6 +45,43 @@ def room(*members: Member, **fields: Any) -> Room:
 )
 def test_a_message_is_told_as_it_is_now(said: Message, reads: str) -> None:
     assert telling.new(said, NAMES).text == reads
+
+
+PHOTO = Attachment(attachment_id="f", name="photo.png", content_type="image/png", size=1_258_291)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reads"),
+    [
+        ({}, "[photo.png 1.2MiB, scanning …]"),
+        ({"status": "uploading"}, "[photo.png 1.2MiB, being uploaded …]"),
+        ({"status": "clean"}, "[photo.png 1.2MiB]"),
+        ({"status": "clean", "width": 900, "height": 600}, "[photo.png 1.2MiB 900×600]"),
+        ({"status": "infected", "reason": "Eicar"}, "[photo.png 1.2MiB, refused: infected (Eicar)]"),
+        ({"status": "error"}, "[photo.png 1.2MiB, refused: error]"),
+        ({"status": "clean", "name": "a\x1b"}, "[a\N{REPLACEMENT CHARACTER} 1.2MiB]"),
+    ],
+)
+def test_a_file_is_told_with_what_can_be_done_with_it(fields: dict[str, Any], reads: str) -> None:
+    assert telling.file(replace(PHOTO, **fields)) == reads
+
+
+def test_a_message_shows_its_files_behind_its_text_or_in_its_place() -> None:
+    files = (PHOTO, replace(PHOTO, name="b.txt", size=3, status="clean"))
+    shown = "[photo.png 1.2MiB, scanning …] [b.txt 3B]"
+    assert telling.new(message("look", attachments=files), NAMES).text == f"#12 bob: look\n    {shown}"
+    assert telling.new(message("", attachments=files), NAMES).text == f"#12 bob: {shown}"
+    assert telling.new(message(None, attachments=files), NAMES).text == "#12 bob: deleted"
+    assert telling.elsewhere(message("", attachments=files), "Demo", NAMES).text == f"-- Demo: bob: {shown} --"
+
+
+def test_what_became_of_a_file_is_told_of_those_that_are_different() -> None:
+    other = replace(PHOTO, attachment_id="g", name="b.txt")
+    before = message("", attachments=(PHOTO, other))
+    after = message("", attachments=(replace(PHOTO, status="clean"), other))
+    assert telling.change("attachment.updated", after, before, None, NAMES) == [Line("#12 [photo.png 1.2MiB]")]
+    assert telling.change("attachment.updated", after, after, None, NAMES) == []
+    assert len(telling.change("attachment.updated", after, None, None, NAMES)) == 2
 
 
 def test_an_answer_points_at_what_it_answers() -> None:
