@@ -14,12 +14,14 @@ import pytest
 from backplane.objects.s3 import Objects
 from backplane.objects.shapes import Upload
 from backplane.redis import Redis
+from backplane.scanner import Scanner
 from backplane.scans import Scans
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from consumers.process import run
 from gateway.app import Gateway, open_gateway
 from schemas.stages import Runnable
+from tests.integration.attachments.by_hand import Bench
 from tests.integration.gateway.rest.conftest import PASSWORD, Person, make_settings
 from tests.objects import opened, post, settings_for, when_it_serves
 from tests.services import SeaweedServer, Server, clamd_server, seaweedfs_server
@@ -122,6 +124,13 @@ async def store(file_settings: Settings) -> AsyncIterator[Store]:
 async def objects(file_settings: Settings) -> AsyncIterator[Objects]:
     async with opened(file_settings) as objects:
         yield objects
+
+
+@pytest.fixture(scope="module")
+async def bench(file_settings: Settings, objects: Objects, store: Store, redis_client: Redis) -> Bench:
+    scanner = await Scanner.open(file_settings)
+    assert scanner
+    return Bench(file_settings, objects, store, redis_client, scanner)
 
 
 @pytest.fixture(scope="module")
