@@ -20,6 +20,7 @@ from consumers.scanning.verdict import Judgement
 from consumers.scanning.watch import Watch
 from consumers.scanning.work import FileWork
 from schemas.ids import AttachmentId, StreamId
+from tests.objects import put
 
 Happening = Callable[[StoredAttachment], Awaitable[None]]
 
@@ -68,10 +69,17 @@ class Bench:
             at_once=at_once,
         )
 
+    def job(self, file: str, kind: Kind = "scan") -> Job:
+        return Job(StreamId(1, 0), AttachmentId(file), kind)
+
+    async def put(self, key: str, content: bytes) -> None:
+        """Into quarantine, with the server's own keys."""
+        await put(self.objects, key, content)
+
     async def do(
         self, file: str, judge: Judge | None = None, objects: Objects | None = None, kind: Kind = "scan"
     ) -> None:
-        await self.work(judge, objects).do(Job(StreamId(1, 0), AttachmentId(file), kind))
+        await self.work(judge, objects).do(self.job(file, kind))
 
     def sweep(self, **more: Any) -> Sweep:
         given = {"loose_seconds": 600} | more
