@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from backplane.objects.s3 import Objects
 from backplane.objects.shapes import Upload
@@ -27,6 +29,7 @@ from tests.objects import opened, post, settings_for, when_it_serves
 from tests.services import SeaweedServer, Server, clamd_server, seaweedfs_server
 
 VERDICT_SECONDS = 30
+PEM = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 Join = Callable[[], Awaitable["Sender"]]
 
 
@@ -61,6 +64,8 @@ async def file_settings(redis: Server, mongodb: Server, s3: SeaweedServer, clamd
         scan_claim_seconds=3,
         attachment_sweep_seconds=0.5,
         attachment_max_bytes=30_000_000,
+        signing_key=PEM,
+        download_seconds=5,
     )
     store = await Store.open(settings)
     await store.migrate(settings.names)
