@@ -12,6 +12,7 @@ import pytest
 from backplane.objects.s3 import Objects
 from backplane.settings import Settings
 from gateway.app import Gateway, make_server, open_gateway
+from schemas.ids import MAX_SAFE_INTEGER
 from tests.integration.attachments.conftest import Sender
 from tests.services import free_port
 
@@ -51,13 +52,14 @@ async def announced(person: Sender, size: int) -> str:
     return answer.json()["attachment_id"]
 
 
-def head(person: Sender, file: str, length: int | None) -> bytes:
+def head(person: Sender, file: str, length: int | None, *more: str) -> bytes:
     lines = [
         f"PUT /api/attachments/{file}/content HTTP/1.1",
         "Host: gateway.test",
         f"Authorization: Bearer {person.tokens['access_token']}",
         f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked",
         "Connection: close",
+        *more,
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
@@ -125,6 +127,7 @@ async def test_a_client_that_stops_in_the_middle_leaves_nothing_and_may_come_aga
         again = await put(Sender(http, alice.user_id, alice.username, alice.tokens), file, content)
     assert again.status_code == 200
     assert (await alice.verdict(file))["status"] == "clean"
+    assert await objects.quarantine.abort_older("", MAX_SAFE_INTEGER) == 0, "no parts are left that no list shows"
 
 
 async def test_of_too_many_at_once_the_last_is_told_to_wait(file_settings: Settings, alice: Sender) -> None:
@@ -132,12 +135,14 @@ async def test_of_too_many_at_once_the_last_is_told_to_wait(file_settings: Setti
     settings = file_settings.model_copy(update={"uploads_at_once": 2})
     async with open_gateway(settings) as gateway, on_a_port(gateway) as port, asyncio.timeout(30):
         slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for file, (_, writer) in zip(files, slow, strict=False):
-            writer.write(head(alice, file, 100) + b"\1" * 50)
+        for file, (reader, writer) in zip(files, slow, strict=False):
+            writer.write(head(alice, file, 100, "Expect: 100-continue"))
+            assert await status_of(reader) == 100, "it is asked for, so it has its place"
+            assert await reader.readline() == b"\r\n"
+            writer.write(b"\1" * 50)
         http = httpx2.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{port}")
         third = Sender(http, alice.user_id, alice.username, alice.tokens)
-        while (answer := await put(third, files[2], b"\1" * 100)).status_code == 200:
-            files[2] = await announced(alice, 100)  # the others are not there yet
+        answer = await put(third, files[2], b"\1" * 100)
         assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
         assert "retry-after" in answer.headers
         for reader, writer in slow:
