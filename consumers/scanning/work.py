@@ -6,6 +6,7 @@ so that those beside it do not pay for it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from time import time
 from typing import Final
@@ -60,19 +61,25 @@ class FileWork:
         await self._clear(found)
 
     async def _attempt(self, found: StoredAttachment, signatures: str | None) -> Judgement:
-        attempts = found.attempts + 1
-        if attempts > MAX_ATTEMPTS:
+        if found.attempts >= MAX_ATTEMPTS:
             log.error("nobody can tell what is in a file", attachment_id=found.attachment_id, attempts=found.attempts)
             return Judgement("unscannable", "attempts")
-        async with self._turns.whole() if attempts >= ALONE_FROM else self._turns.share():
+        async with self._turn(found):
+            return await self._judged(found, signatures)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, found: StoredAttachment) -> AsyncGenerator[None]:
+        """One scan of a file at its turn, counted unless it ends or something that is away is to blame."""
+        async with self._turns.whole() if found.attempts + 1 >= ALONE_FROM else self._turns.share():
             # Not before its turn: of those that wait, none is to blame for a process that ends.
             await self._attachments.begin_scan(found.attachment_id)
             try:
-                return await self._judged(found, signatures)
+                yield
             except (Transient, Misconfigured, asyncio.CancelledError) as failure:
                 if not (isinstance(failure, BrokeOff) and await self._watch.is_there()):
                     await asyncio.shield(self._attachments.excuse_scan(found.attachment_id))
                 raise
+            await self._attachments.excuse_scan(found.attachment_id)
 
     async def _judged(self, found: StoredAttachment, signatures: str | None) -> Judgement:
         with telemetry.scan_seconds.time():
@@ -122,8 +129,11 @@ class FileWork:
 
     async def _look_again(self, found: StoredAttachment) -> StoredAttachment:
         signatures = self._watch.signatures
+        if found.attempts >= MAX_ATTEMPTS:
+            log.error("a clean file can not be scanned again", attachment_id=found.attachment_id)
+            return found
         try:
-            async with self._turns.share():
+            async with self._turn(found):
                 verdict = await self._judge.look_again(found)
         except (Absent, Changed):  # it was withdrawn meanwhile
             return found
