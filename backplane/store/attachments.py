@@ -15,12 +15,12 @@ from pymongo.errors import DuplicateKeyError
 from backplane.store.documents import Database, Document, find_in, find_range, from_document, to_document
 from backplane.store.failures import reading, writing
 from backplane.store.swaps import Swap, fields_of, swap
-from schemas.attachments import Attachment, AttachmentStatus, Carried, Thumbnail
+from schemas.attachments import REFUSED, Attachment, AttachmentStatus, Carried, Thumbnail
 from schemas.ids import MAX_SAFE_INTEGER, AttachmentId, ConversationId, MessageId, UserId
 from schemas.names import ATTACHMENTS
 
-COUNTED: Final = ("uploading", "pending", "clean")
-"""What takes room; of everything else the object is deleted."""
+_TAKES_NO_ROOM: Final = sorted(REFUSED)
+"""Of these the object is deleted. Named by what it is not: a document does not hold its first status, `uploading`."""
 
 
 class StoredAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"attachment_id": "_id"}):
@@ -73,12 +73,22 @@ class StoredAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     @property
     def clean_key(self) -> str:
         """Where it is served from."""
-        return f"{self.attachment_id}/content"
+        return clean_key(self.attachment_id)
 
     @property
     def thumbnail_key(self) -> str:
         """Where its thumbnail is served from."""
-        return f"{self.attachment_id}/thumbnail"
+        return thumbnail_key(self.attachment_id)
+
+
+def clean_key(attachment_id: AttachmentId) -> str:
+    """Where a file is served from."""
+    return f"{attachment_id}/content"
+
+
+def thumbnail_key(attachment_id: AttachmentId) -> str:
+    """Where its thumbnail is served from."""
+    return f"{attachment_id}/thumbnail"
 
 
 def as_attachment(stored: StoredAttachment) -> Attachment:
@@ -131,11 +141,9 @@ class Attachments:
         """Compare and set, from → to; False if somebody else was in between. Safe to repeat."""
         return await swap(self._attachments, [_swap(before, after) for before, after in changes])
 
-    async def begin_scan(self, attachment_id: AttachmentId) -> int:
-        """Count a scan before it is made, and return the count: one that kills the process counts too (hole B1)."""
+    async def begin_scan(self, attachment_id: AttachmentId) -> None:
+        """Count a scan before it is made: one that kills the process counts too (hole B1)."""
         await self._count(attachment_id, 1)
-        found = await self.get(attachment_id)
-        return found.attempts if found else 0
 
     async def excuse_scan(self, attachment_id: AttachmentId) -> None:
         """Take a count back: the file was not at fault."""
@@ -143,7 +151,7 @@ class Attachments:
 
     async def used_bytes(self, owner_id: UserId) -> int:
         """How much room a person's files take."""
-        matched: Document = {"owner_id": owner_id, "status": {"$in": list(COUNTED)}, "gone_ms": {"$exists": False}}
+        matched: Document = {"owner_id": owner_id, "status": {"$nin": _TAKES_NO_ROOM}, "gone_ms": {"$exists": False}}
         summed: Document = {"_id": "$owner_id", "bytes": {"$sum": "$size"}}
         with reading():
             cursor = await self._attachments.aggregate([{"$match": matched}, {"$group": summed}])

@@ -7,6 +7,7 @@ gone       withdrawn files: their objects are deleted, then all that is known of
 strays     objects in quarantine that belong to no upload that is waited for
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from time import time
 from typing import Final
@@ -53,13 +54,15 @@ class Sweep:
         teller: Teller,
         *,
         loose_seconds: int,
+        clock: Callable[[], float] = time,
     ) -> None:
         self._attachments, self._messages, self._objects = attachments, messages, objects
         self._scans, self._teller, self._loose_ms = scans, teller, loose_seconds * 1000
+        self._clock = clock
 
     async def look(self, *, strays: bool = True) -> Swept:
         """Mend what is found; `strays` reads a list of the whole quarantine."""
-        now_ms = int(time() * 1000)
+        now_ms = int(self._clock() * 1000)
         swept = Swept()
         swept.loose = await self._withdraw_loose(now_ms)
         swept.lost = await self._ask_for_lost(now_ms)

@@ -6,6 +6,7 @@ so that those beside it do not pay for it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from time import time
 from typing import Final
@@ -18,13 +19,14 @@ from backplane.objects.failures import Absent, Changed, Misconfigured
 from backplane.objects.s3 import Objects
 from backplane.scanner import BrokeOff
 from backplane.scans import Job
-from backplane.store.attachments import Attachments, StoredAttachment
+from backplane.store.attachments import Attachments, StoredAttachment, clean_key, thumbnail_key
 from consumers.scanning.judging import Judge
 from consumers.scanning.telling import Teller
 from consumers.scanning.turns import Turns
 from consumers.scanning.verdict import Judgement, decided, rescanned
 from consumers.scanning.watch import Watch
 from schemas.attachments import REFUSED
+from schemas.ids import AttachmentId
 
 MAX_ATTEMPTS: Final = 10
 ALONE_FROM: Final = 4
@@ -46,33 +48,43 @@ class FileWork:
     async def do(self, job: Job) -> None:
         """Bring a file to its verdict, tell it, and clear up; what is done already is passed over."""
         found = await self._attachments.get(job.attachment_id)
-        if found is None or found.gone_ms is not None:  # its objects are the sweep's
+        if found is None or found.gone_ms is not None:
+            await self._forget(job.attachment_id)
             return
         if found.status == "pending":
-            found = await self._conclude(found, await self._attempt(found))
+            signatures = self._watch.signatures  # before the scan: what was looked with is as new, or newer
+            found = await self._conclude(found, await self._attempt(found, signatures), signatures)
         elif job.kind == "rescan" and found.status == "clean":
             found = await self._look_again(found)
         if found.check_ms is not None:
             await self._teller.tell(found)
         await self._clear(found)
 
-    async def _attempt(self, found: StoredAttachment) -> Judgement:
-        attempts = await self._attachments.begin_scan(found.attachment_id)
-        if attempts > MAX_ATTEMPTS:
-            log.error("nobody can tell what is in a file", attachment_id=found.attachment_id, attempts=attempts - 1)
+    async def _attempt(self, found: StoredAttachment, signatures: str | None) -> Judgement:
+        if found.attempts >= MAX_ATTEMPTS:
+            log.error("nobody can tell what is in a file", attachment_id=found.attachment_id, attempts=found.attempts)
             return Judgement("unscannable", "attempts")
-        try:
-            async with self._turns.whole() if attempts >= ALONE_FROM else self._turns.share():
-                return await self._judged(found)
-        except (Transient, Misconfigured, asyncio.CancelledError) as failure:
-            if not (isinstance(failure, BrokeOff) and await self._watch.is_there()):
-                await asyncio.shield(self._attachments.excuse_scan(found.attachment_id))
-            raise
+        async with self._turn(found):
+            return await self._judged(found, signatures)
 
-    async def _judged(self, found: StoredAttachment) -> Judgement:
+    @contextlib.asynccontextmanager
+    async def _turn(self, found: StoredAttachment) -> AsyncGenerator[None]:
+        """One scan of a file at its turn, counted unless it ends or something that is away is to blame."""
+        async with self._turns.whole() if found.attempts + 1 >= ALONE_FROM else self._turns.share():
+            # Not before its turn: of those that wait, none is to blame for a process that ends.
+            await self._attachments.begin_scan(found.attachment_id)
+            try:
+                yield
+            except (Transient, Misconfigured, asyncio.CancelledError) as failure:
+                if not (isinstance(failure, BrokeOff) and await self._watch.is_there()):
+                    await asyncio.shield(self._attachments.excuse_scan(found.attachment_id))
+                raise
+            await self._attachments.excuse_scan(found.attachment_id)
+
+    async def _judged(self, found: StoredAttachment, signatures: str | None) -> Judgement:
         with telemetry.scan_seconds.time():
             try:
-                judgement = await self._judge.judge(found, self._watch.signatures)
+                judgement = await self._judge.judge(found, signatures)
                 if judgement.status == "clean":
                     await self._promote(found, judgement)
             except Absent:
@@ -90,10 +102,12 @@ class FileWork:
             content, size = _one(picture.thumbnail), len(picture.thumbnail)
             await self._objects.clean.put_stream(found.thumbnail_key, content, picture.thumbnail_type, size)
 
-    async def _conclude(self, found: StoredAttachment, judgement: Judgement) -> StoredAttachment:
+    async def _conclude(
+        self, found: StoredAttachment, judgement: Judgement, signatures: str | None
+    ) -> StoredAttachment:
         """Write the verdict, unless there is one by now; returns the file as it is then."""
         for _ in range(_ROUNDS):
-            after = decided(found, judgement, self._watch.signatures, int(time() * 1000))
+            after = decided(found, judgement, signatures, int(time() * 1000))
             if await self._attachments.change([(found, after)]):
                 telemetry.scans.labels(judgement.status).inc()
                 if judgement.status != "clean":
@@ -105,15 +119,21 @@ class FileWork:
                     )
                 return after
             again = await self._attachments.get(found.attachment_id)  # a message has bound it, or somebody was quicker
-            if again is None or again.status != "pending":
+            if again is None or again.gone_ms is not None:
+                await self._forget(found.attachment_id)
                 return again or found
+            if again.status != "pending":
+                return again
             found = again
         raise Transient("a file changes again and again")
 
     async def _look_again(self, found: StoredAttachment) -> StoredAttachment:
         signatures = self._watch.signatures
+        if found.attempts >= MAX_ATTEMPTS:
+            log.error("a clean file can not be scanned again", attachment_id=found.attachment_id)
+            return found
         try:
-            async with self._turns.share():
+            async with self._turn(found):
                 verdict = await self._judge.look_again(found)
         except (Absent, Changed):  # it was withdrawn meanwhile
             return found
@@ -139,6 +159,11 @@ class FileWork:
         if found.status in REFUSED:
             await self._objects.clean.delete(found.clean_key)
             await self._objects.clean.delete(found.thumbnail_key)
+
+    async def _forget(self, attachment_id: AttachmentId) -> None:
+        """Delete what was copied of a file that was withdrawn: the sweep may have been there before the copy was."""
+        await self._objects.clean.delete(clean_key(attachment_id))
+        await self._objects.clean.delete(thumbnail_key(attachment_id))
 
 
 async def _one(content: bytes) -> AsyncGenerator[bytes]:

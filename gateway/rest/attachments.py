@@ -169,7 +169,8 @@ async def _create(call: SignedCall[NewAttachment], wanted: StoredAttachment) -> 
         raise _no_room(quota)
     stored = await store.create(wanted)
     if await store.used_bytes(wanted.owner_id) > quota:
-        await store.discard(wanted.attachment_id)
+        if stored is wanted:  # one that was there before is a repeat's, who was told that there is room
+            await store.discard(wanted.attachment_id)
         raise _no_room(quota)
     return stored
 
