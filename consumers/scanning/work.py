@@ -57,17 +57,18 @@ class FileWork:
         await self._clear(found)
 
     async def _attempt(self, found: StoredAttachment) -> Judgement:
-        attempts = await self._attachments.begin_scan(found.attachment_id)
-        if attempts > MAX_ATTEMPTS:
-            log.error("nobody can tell what is in a file", attachment_id=found.attachment_id, attempts=attempts - 1)
-            return Judgement("unscannable", "attempts")
-        try:
-            async with self._turns.whole() if attempts >= ALONE_FROM else self._turns.share():
+        # Counted when its turn has come: a process that ends tells nothing of those that only wait.
+        async with self._turns.whole() if found.attempts + 1 >= ALONE_FROM else self._turns.share():
+            attempts = await self._attachments.begin_scan(found.attachment_id)
+            if attempts > MAX_ATTEMPTS:
+                log.error("nobody can tell what is in a file", attachment_id=found.attachment_id, attempts=attempts - 1)
+                return Judgement("unscannable", "attempts")
+            try:
                 return await self._judged(found)
-        except (Transient, Misconfigured, asyncio.CancelledError) as failure:
-            if not (isinstance(failure, BrokeOff) and await self._watch.is_there()):
-                await asyncio.shield(self._attachments.excuse_scan(found.attachment_id))
-            raise
+            except (Transient, Misconfigured, asyncio.CancelledError) as failure:
+                if not (isinstance(failure, BrokeOff) and await self._watch.is_there()):
+                    await asyncio.shield(self._attachments.excuse_scan(found.attachment_id))
+                raise
 
     async def _judged(self, found: StoredAttachment) -> Judgement:
         with telemetry.scan_seconds.time():
