@@ -154,13 +154,14 @@ class Stack:
         }
 
     async def ready(self) -> None:
-        """Every gateway that runs is ready, those that scan are up, and every partition has an owner for each stage."""
+        """Every gateway that runs is ready, those that scan answer, and every partition has an owner for each stage."""
 
         async def all_ready() -> bool:
-            if not all(process.up for process in self.scanners if process.running is not None):
-                return False
             for process in self.gateways:
                 if process.running is not None and (await process.get("/health/ready"))[0] != 200:
+                    return False
+            for process in self.scanners:
+                if process.running is not None and (await process.get("/metrics", process.internal_port))[0] != 200:
                     return False
             return all(len(owners) == PARTITIONS for owners in (await self.owners()).values())
 
