@@ -21,15 +21,15 @@ run: install ## Run everything on this machine, with demo users
 
 dev: .venv/.installed-dev ## Install what is needed to change the code, too
 
-# May install the one Debian package that a virtual environment needs; `make install` only names it.
-test: export HEADRACE_MAY_INSTALL := yes
-test: dev ## Run every test but the long fault runs
+# May install the one Debian package that a virtual environment needs, and fetch clamd into .tools; `make install` only names the former.
+test quick chaos: export HEADRACE_MAY_INSTALL := yes
+test: dev .tools/clamav/clamd ## Run every test but the long fault runs
 	$(BIN)/pytest -n 2 --dist loadfile -m "not chaos"
 
-quick: dev ## Run the tests that take less than ten seconds each
+quick: dev .tools/clamav/clamd ## Run the tests that take less than ten seconds each
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not chaos"
 
-chaos: dev ## Run the long fault runs
+chaos: dev .tools/clamav/clamd ## Run the long fault runs
 	$(BIN)/pytest -m chaos --timeout 3600
 
 lint: dev ## Check format, style, types, imports, and dependencies for known holes
@@ -53,8 +53,8 @@ lock: dev ## Choose the newest versions of all dependencies (requirements.lock)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 
-clean: ## Remove .venv and caches; data in .headrace stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+clean: ## Remove .venv, .tools and caches; data in .headrace stay
+	rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 
 .venv/bin/python:
 	@if [ -z "$(PYTHON)" ]; then \
@@ -73,3 +73,7 @@ clean: ## Remove .venv and caches; data in .headrace stay
 .venv/.installed-dev: pyproject.toml requirements.lock | .venv/bin/python
 	$(PIP) --editable '.[embedded,otel,dev]'
 	@touch $@ .venv/.installed
+
+# Is not made where clamd is installed, or can not be had: the tests that need it find the one, and are skipped without.
+.tools/clamav/clamd:
+	@.ci/clamd

@@ -6,7 +6,7 @@ and set, and a process that was away for too long finds itself too late.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
@@ -18,7 +18,9 @@ from schemas.ids import AttachmentId, StreamId
 from schemas.names import CONSUMER, FILE_FIELD, KIND_FIELD
 from schemas.stages import SCAN
 
-Kind = Literal["scan", "rescan"]
+Kind = Literal["scan", "rescan", "sweep"]
+"""A file for the first time, one that was clean, or none: a look for what was left."""
+_KINDS: Final[dict[bytes | None, Kind]] = {b"rescan": "rescan", b"sweep": "sweep"}
 MAX_BLOCK_MS: Final = 2000
 SEEN_SECONDS: Final = 120
 """How long what was last heard of the scanner counts."""
@@ -26,7 +28,7 @@ SEEN_SECONDS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One entry: which file, and whether it is scanned for the first time. An entry of which nothing can be made has no file."""
+    """One entry: which file, and what is to be done with it. An entry of which nothing can be made has no file."""
 
     id: StreamId
     attachment_id: AttachmentId
@@ -56,9 +58,15 @@ class Scans:
         self._redis, self._stream = redis, redis.names.scans()
         self._last: bytes = b"0"
 
-    async def add(self, attachment_id: AttachmentId, kind: Kind = "scan") -> None:
-        """Ask for a scan. To ask twice does no harm."""
-        await self._redis.all([("XADD", self._stream, "*", FILE_FIELD, attachment_id, KIND_FIELD, kind)], append=True)
+    async def add(self, attachment_id: AttachmentId, kind: Kind = "scan") -> StreamId:
+        """Ask for a scan, or something else. To ask twice does no harm."""
+        words: Command = ("XADD", self._stream, "*", FILE_FIELD, attachment_id, KIND_FIELD, kind)
+        (entry_id,) = await self._redis.all([words], append=True)
+        return StreamId.parse(entry_id)
+
+    async def waits(self, entry_id: StreamId) -> bool:
+        """Whether an entry is not done yet."""
+        return bool(await self._redis.command("XRANGE", self._stream, str(entry_id), str(entry_id)))
 
     async def take(self, count: int) -> list[Job]:
         """Take up to `count` entries that nobody has taken."""
@@ -126,6 +134,15 @@ class Scans:
             return msgspec.json.decode(raw, type=ScannerSeen)
         return None
 
+    async def note_swept(self, counts: Mapping[str, int]) -> None:
+        """Tell operators what the last look for leftovers found."""
+        await self._redis.command("SET", self._redis.names.swept(), msgspec.json.encode(counts), "EX", SEEN_SECONDS)
+
+    async def swept(self) -> dict[str, int]:
+        """What the last look for leftovers found, if it was lately."""
+        raw: bytes | None = await self._redis.command("GET", self._redis.names.swept())
+        return msgspec.json.decode(raw, type=dict[str, int]) if raw else {}
+
     async def _claim(self, jobs: Sequence[Job], *words: str | int) -> None:
         if jobs:
             ids = [str(job.id) for job in jobs]
@@ -146,5 +163,5 @@ class Scans:
 def _job(entry_id: bytes, fields: Sequence[bytes] | None) -> Job:
     pairs = iter(fields or ())
     said = dict(zip(pairs, pairs, strict=True))
-    kind: Kind = "rescan" if said.get(KIND_FIELD) == b"rescan" else "scan"
+    kind = _KINDS.get(said.get(KIND_FIELD), "scan")
     return Job(StreamId.parse(entry_id), AttachmentId(said.get(FILE_FIELD, b"").decode(errors="replace")), kind)

@@ -204,7 +204,7 @@ class Settings(BaseSettings):
 
     s3_url: str | None = Field(
         None,
-        description="The object store for attachments, any that speaks S3, as our own processes reach it. Not set: there is none.",
+        description="The object store for attachments, any that speaks S3, as our own processes reach it. Not set or empty: there is none.",
         examples=["https://s3.eu-central-1.amazonaws.com"],
     )
     s3_public_url: str | None = Field(
@@ -308,6 +308,11 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("s3_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        return value or None
 
     @field_validator("trusted_proxies")
     @classmethod

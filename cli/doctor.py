@@ -11,9 +11,9 @@ from cli.failures import FAILED
 @click.command
 @output.json_option
 def command(*, as_json: bool) -> None:
-    """Look at the settings, Redis, MongoDB and this machine, and say what is wrong and how to mend it.
+    """Look at the settings, Redis, MongoDB, S3, clamd and this machine, and say what is wrong and how to mend it.
 
-    It changes nothing, and goes on when something is away. Warnings do not fail; an error ends with 1. Run it with the settings of the
+    It changes nothing, and goes on when something is away; the scanner is given files whose answer is known. Warnings do not fail; an error ends with 1. Run it with the settings of the
     process that you ask about, where that runs. Example:  headrace doctor && headrace gateway
     """
     from cli.asking import doctor as asking

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,7 +105,7 @@ class SeaweedPorts(NamedTuple):
         return self.admin + GRPC_OFFSET
 
     @classmethod
-    def choose(cls, port: Callable[[Container[int]], int], is_free: Callable[[int], bool]) -> Self:
+    def choose(cls, port: Callable[[Collection[int]], int], is_free: Callable[[int], bool]) -> Self:
         """All different and free; `port` gives a free one that is not among those taken already."""
         chosen: list[int] = []
         while len(chosen) < len(cls._fields):
@@ -132,6 +132,11 @@ def seaweedfs_command(program: Path, data: Path, ports: SeaweedPorts) -> list[st
         "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-s3.autoCreateBucket=false", "-master.telemetry=false",
         "-volume.preStopSeconds=0", "-disableHttp=true",
     ]  # fmt: skip
+
+
+def seaweedfs_sockets(ports: Iterable[int]) -> list[Path]:
+    """What it leaves behind, wherever its data are, when it has ended: sockets that are named after its ports."""
+    return [left for port in ports for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")]  # noqa: S108 its choice, not ours
 
 
 def seaweedfs_keys(data: Path) -> tuple[str, str]:

@@ -39,6 +39,7 @@ NOUNS: Final = {
     ),
     "users": Noun("cli.users", "Look at people, shut them out, export what is theirs, erase them.", looks=True),
     "webhooks": Noun("cli.webhooks", "Look through webhooks, switch them off or on.", looks=True),
+    "attachments": Noun("cli.attachments", "Look at attachments, scan them again, sweep what was left.", looks=True),
     "keys": Noun("cli.keys", "Make, change and list the keys that sign access tokens."),
     "config": Noun("cli.config", "Show or check the settings, secrets masked.", looks=True),
     "version": Noun("cli.version", "Print the version."),

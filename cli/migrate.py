@@ -1,4 +1,4 @@
-"""`headrace migrate`: the one step that creates indexes and records the layout; serving processes only check."""
+"""`headrace migrate`: the one step that creates indexes and buckets and records the layout; serving processes only check."""
 
 import asyncio
 
@@ -11,7 +11,9 @@ from cli import output
 @click.option("--check", is_flag=True, help="Change nothing; fail if something is missing or the layout is another.")
 @output.json_option
 def command(*, check: bool, as_json: bool) -> None:
-    """Create what is missing in MongoDB: indexes, and at a deployment's birth its layout. May be run at any time, again and again.
+    """Create what is missing: indexes, at a deployment's birth its layout, and with HEADRACE_S3_URL the buckets.
+
+    May be run at any time, again and again.
 
     Example:  headrace migrate --check || headrace migrate
     """
@@ -23,4 +25,4 @@ def command(*, check: bool, as_json: bool) -> None:
         return
     for sentence in done:
         click.echo(sentence)
-    output.say("the database is as it should be" if check or not done else "the database is migrated")
+    output.say("everything is as it should be" if check or not done else "the deployment is migrated")

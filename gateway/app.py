@@ -29,6 +29,7 @@ from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.streams import Intents
 from gateway.answers import Answers
+from gateway.files_health import FilesHealth
 from gateway.grants import Grants
 from gateway.health import Health, internal_routes, public_routes
 from gateway.http import PunctualProtocol
@@ -164,10 +165,13 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
         objects = await Objects.open(settings) if settings.s3_url else None
         if objects is not None:
             stack.push_async_callback(objects.close)
-        uploads = Uploads(settings, objects, store.attachments, Scans(redis))
+        scans = Scans(redis)
+        uploads = Uploads(settings, objects, store.attachments, scans)
         api = Api(settings, store, logs, intake, answers, listeners, tokens, passwords, revocations, limiter, uploads)
         health = Health(
-            {"redis": redis.ping, "mongodb": store.ping}, lambda: check_layout(redis, store, settings.names)
+            {"redis": redis.ping, "mongodb": store.ping},
+            lambda: check_layout(redis, store, settings.names),
+            FilesHealth(objects, scans, scanner=bool(settings.scanner_url)) if objects else None,
         )
         ops_token = settings.ops_token.get_secret_value() if settings.ops_token else None
         table = [WebSocketRoute("/ws", hub.endpoint), *public_routes(health, ops_token), *rest_routes(api)]

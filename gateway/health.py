@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from backplane import telemetry
 from backplane.errors import Transient
 from backplane.store.mongo import NotMigrated
+from gateway.files_health import FilesHealth, FilesReport, alerts
 from gateway.problems import Problem
 from gateway.rest.operations import answer, bearer
 
@@ -71,6 +72,9 @@ class Report(msgspec.Struct, frozen=True):
     reasons: list[str] = []
     uptime_seconds: float | msgspec.UnsetType = msgspec.UNSET
     dependencies: dict[str, DependencyReport] | msgspec.UnsetType = msgspec.UNSET
+    attachments: FilesReport | msgspec.UnsetType = msgspec.UNSET
+    alerts: list[str] | msgspec.UnsetType = msgspec.UNSET
+    """What an operator should be called for, though this gateway serves."""
 
 
 class Health:
@@ -79,11 +83,16 @@ class Health:
     Args:
         pings: how to ask each dependency; returns seconds, raises `Transient`.
         check: whether the database is ours, asked until it passes; what it raises but `Transient` ends `run`.
+        files: how attachments are, for the report; a gateway serves whatever that says.
     """
 
     def __init__(
-        self, pings: Mapping[str, Callable[[], Awaitable[float]]], check: Callable[[], Awaitable[None]]
+        self,
+        pings: Mapping[str, Callable[[], Awaitable[float]]],
+        check: Callable[[], Awaitable[None]],
+        files: FilesHealth | None = None,
     ) -> None:
+        self._files = files
         self._dependencies = [Dependency(name, ping) for name, ping in pings.items()]
         self._check, self._checked = check, False
         self._unchecked = "the layout is not checked yet"
@@ -112,14 +121,17 @@ class Health:
         unchecked = [] if self._checked else [self._unchecked]
         return [*(["draining"] if self.draining else []), *down, *unchecked]
 
-    def report(self) -> Report:
+    async def report(self) -> Report:
         """Everything there is to know."""
         reasons = self.reasons()
+        files = await self._files.look() if self._files else None
         return Report(
             "unready" if reasons else "ready",
             reasons,
             round(time.monotonic() - self._began, 1),
             {one.name: DependencyReport(one.signal.up, one.round_trip_ms) for one in self._dependencies},
+            msgspec.UNSET if files is None else files,
+            [] if files is None else alerts(files),
         )
 
     async def _probe(self, dependency: Dependency) -> None:
@@ -173,7 +185,7 @@ def _routes(health: Health, let_in: Callable[[Request], None]) -> list[BaseRoute
 
     async def detailed(request: Request) -> Response:
         let_in(request)
-        return answer(health.report())
+        return answer(await health.report())
 
     async def metrics(request: Request) -> Response:
         let_in(request)

@@ -14,7 +14,7 @@ CONSUMER = "owner"
 # Fields of stream entries: one letter, because every entry carries them.
 INTENT_FIELD = b"i"  # intents: the encoded intent
 FILE_FIELD = b"f"  # scans: the attachment's id
-KIND_FIELD = b"k"  # scans: `scan` or `rescan`
+KIND_FIELD = b"k"  # scans: `scan`, `rescan` or `sweep`
 AGAIN_FIELD = b"r"  # intents, receipts: an operator has appended this one again
 MARK_FIELD = b"m"  # receipts: the encoded mark
 HEADER_FIELD = b"h"  # events: the encoded EventHeader
@@ -189,6 +189,10 @@ class Names:
     def sweeping(self) -> str:
         """Whose turn it is to look for files that were left; expires."""
         return f"{self.namespace}:scans:sweeping"
+
+    def swept(self) -> str:
+        """What the last look for files that were left has found; expires."""
+        return f"{self.namespace}:scans:swept"
 
     def layout(self) -> str:
         """A copy of the layout that MongoDB keeps (hole C18)."""

@@ -81,9 +81,8 @@ class SeaweedServer(Server):
 
     def kill(self) -> None:
         super().kill()
-        for port in (*self.inner, self.inner.admin_grpc):
-            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
-                left.unlink(missing_ok=True)
+        for left in embedded.seaweedfs_sockets((*self.inner, self.inner.admin_grpc)):
+            left.unlink(missing_ok=True)
 
 
 def seaweedfs_server(folder: Path) -> SeaweedServer:
@@ -104,9 +103,17 @@ EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!
 """The harmless file that every scanner must find; in two halves, so that none finds it here."""
 
 
+def clamd_program() -> str | None:
+    """An installed one, or the one that `.ci/clamd` unpacked."""
+    unpacked = Path(__file__).parents[1] / ".tools" / "clamav"
+    return shutil.which(
+        "clamd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", str(unpacked)])
+    )
+
+
 def clamd_server(folder: Path, **options: str) -> Server | None:
-    """clamd with one signature, that of EICAR, on a TCP port and on the UNIX socket `clamd.ctl` of its folder; None where it is not installed."""
-    program = shutil.which("clamd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+    """clamd with one signature, that of EICAR, on a TCP port and on the UNIX socket `clamd.ctl` of its folder; None where there is none."""
+    program = clamd_program()
     if program is None:
         return None
 

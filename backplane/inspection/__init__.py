@@ -4,6 +4,8 @@
     settings    secrets and URLs
     redis       the server: version, memory, persistence, functions, clock
     mongodb     the server: version, topology, majority writes, layout and indexes, clock (asked by `store/facts`)
+    objects     the object store: both buckets
+    scanner     clamd: what it says of files whose answer is known (`samples`), its signatures, its limits
     machine     limits of this machine, versions of what runs here
 
 Nothing here changes what it looks at, but that function libraries that Redis lacks are loaded, as by every process of ours.

@@ -26,6 +26,7 @@ def judge(settings: Settings, *, production: bool) -> list[Check]:
         _ops_token(settings.ops_token),
         *_redis_url(settings.redis_url.get_secret_value(), production=production),
         *_mongodb_url(settings.mongodb_url.get_secret_value(), production=production),
+        *_s3_url(settings.s3_url, production=production),
     ]
 
 
@@ -117,6 +118,22 @@ def _mongodb_url(url: str, *, production: bool) -> list[Check]:
     ]
 
 
+def _s3_url(url: str | None, *, production: bool) -> list[Check]:
+    if url is None:
+        return []
+    parts = urlsplit(url)
+    return [
+        _tls(
+            "s3 TLS",
+            away=not _is_here(parts.hostname or ""),
+            encrypted=parts.scheme == "https",
+            unchecked=False,
+            fix="let HEADRACE_S3_URL begin with https://, with HEADRACE_S3_CA_FILE for a CA of your own",
+            production=production,
+        )
+    ]
+
+
 def _password(what: str, there: bool, variable: str, *, production: bool) -> Check:
     if there:
         return ok(what, "there is one")
@@ -139,7 +156,7 @@ def _tls(what: str, *, away: bool, encrypted: bool, unchecked: bool, fix: str, p
         return ok(what, "not encrypted, on this machine")
     if not production:
         return ok(what, "not encrypted, in development")
-    return warning(what, "not encrypted, to another machine: passwords and messages can be read on the way", fix)
+    return warning(what, "not encrypted, to another machine: what goes there can be read on the way", fix)
 
 
 def _without_port(host: str) -> str:

@@ -1,9 +1,10 @@
 """What `headrace doctor` asks: everything at once, whatever is away."""
 
 import asyncio
+import itertools
 import os
 
-from backplane.inspection import machine, mongodb, redis
+from backplane.inspection import machine, mongodb, objects, redis, scanner
 from backplane.inspection import settings as secrets_and_urls
 from backplane.inspection.checks import Check
 from backplane.settings import PREFIX, Settings, SettingsError, load_settings
@@ -16,11 +17,14 @@ async def checks() -> list[Check]:
     here = machine.judge(machine.look())
     if settings is None:
         return [*faults, *here]
-    of_redis, of_mongodb = await asyncio.gather(
-        redis.inspect(settings), mongodb.inspect(settings, production=production)
+    of_services = await asyncio.gather(
+        redis.inspect(settings),
+        mongodb.inspect(settings, production=production),
+        objects.inspect(settings),
+        scanner.inspect(settings),
     )
     judged = secrets_and_urls.judge(settings, production=production)
-    return [*faults, *judged, *of_redis, *of_mongodb, *here]
+    return [*faults, *judged, *itertools.chain(*of_services), *here]
 
 
 def _settings() -> tuple[list[Check], Settings | None, bool]:

@@ -17,6 +17,7 @@ from backplane.logs import Logs
 from backplane.redis import Redis
 from backplane.revocations import Revocations
 from backplane.settings import Settings
+from backplane.store.attachments import next_version
 from backplane.store.conversations import StoredMember
 from backplane.store.messages import StoredMessage
 from backplane.store.mongo import Store
@@ -39,6 +40,7 @@ class Erased:
     conversations: int = 0
     messages: int = 0
     reactions: int = 0
+    attachments: int = 0
 
 
 async def erase(user: str, *, execute: bool) -> output.Row:
@@ -63,6 +65,7 @@ async def erase(user: str, *, execute: bool) -> output.Row:
             "conversations": counts.conversations,
             "messages": counts.messages,
             "reactions": counts.reactions,
+            "attachments": counts.attachments,
             "erased": execute,
         }
 
@@ -107,12 +110,20 @@ class Eraser:
     async def forget(self) -> None:
         """What is not in a conversation."""
         await self._store.blocks.delete_of(self._user_id)
+        await self._withdraw_files()
         await self._store.users.erase(self._user_id, now_ms=_now_ms())
         await self._logs.drop([self._user_id])
         counts = self.erased
         await self._audit(
             "user.erased", conversations=counts.conversations, messages=counts.messages, reactions=counts.reactions
         )
+
+    async def _withdraw_files(self) -> None:
+        """Those of deleted messages are withdrawn with them; these were in none. The consumers' sweep deletes what is withdrawn."""
+        store = self._store.attachments
+        while left := [one for one in await store.of_owner(self._user_id) if one.gone_ms is None]:
+            await store.change([(one, next_version(one, gone_ms=_now_ms(), loose_ms=None)) for one in left])
+            self.erased.attachments += len(left)
 
     def _of_message(self, message: StoredMessage) -> Iterator[Intent]:
         if message.sender_id == self._user_id and not message.wiped:

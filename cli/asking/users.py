@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
+from backplane.store.attachments import as_attachment
 from backplane.store.conversations import StoredMember
 from backplane.store.messages import StoredMessage, as_message
 from backplane.store.mongo import Store
@@ -99,6 +100,10 @@ async def _export_account(store: Store, user: StoredUser, write: Write) -> None:
         write({"kind": "bot", **_plain(bot, "password_hash")})
     for webhook in await store.webhooks.of_owner(user.user_id):
         write({"kind": "webhook", **_plain(webhook, "secret")})
+    for file in await store.attachments.of_owner(user.user_id):
+        write(
+            {"kind": "attachment", **msgspec.to_builtins(as_attachment(file)), "created_at": rfc3339(file.created_ms)}
+        )
     for entry in await store.audit.about(user.user_id, limit=0):
         write({"kind": "audit", "event": entry.event, "at": rfc3339(entry.at_ms)})
 

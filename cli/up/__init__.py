@@ -3,7 +3,7 @@
     command      the click command and the order of things: lock, services, migrate, consumers, gateways, demo
     folder       the data folder: its lock, the signing key, what was chosen before
     ports        which ports are free
-    services     Redis and MongoDB: given by a URL, found on PATH, or embedded
+    services/    Redis, MongoDB, S3 and clamd: given by a URL, found on this machine, or embedded
     processes    our own processes: gateways and consumers
     supervisor   floors of children: start, keep alive, stop
     child        one process: its group, its output, its readiness, its end
@@ -12,7 +12,7 @@
 
 ::
 
-    floor 0  redis   mongodb          stopped last
+    floor 0  redis   mongodb   seaweedfs   clamd    stopped last; clamd is not waited for
     floor 1  consumers-1 … N
     floor 2  gateway-1 … N            stopped first: they drain
 

@@ -25,12 +25,12 @@ _PR_SET_PDEATHSIG: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run, and how to know that it serves. `ready` is asked again and again until it says True."""
+    """What to run, and how to know that it serves. `ready` is asked again and again until it says True; None: nobody waits for it."""
 
     name: str
     command: tuple[str, ...]
     folder: Path
-    ready: Probe
+    ready: Probe | None
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     ready_seconds: float = 30.0
 
@@ -93,11 +93,13 @@ class Child:
         self._group = self._process.pid
 
     async def wait_ready(self) -> None:
-        """Wait until the process serves.
+        """Wait until the process serves; not at all if nobody waits for it.
 
         Raises:
             NotReady: it ended, or `ready_seconds` passed.
         """
+        if self.spec.ready is None:
+            return
         deadline = asyncio.get_running_loop().time() + self.spec.ready_seconds
         while asyncio.get_running_loop().time() < deadline:
             if self._process is None or self._process.returncode is not None:

@@ -17,18 +17,23 @@ import orjson
 
 from backplane.settings import PREFIX, Settings, load_settings
 from backplane.store.mongo import Store
+from cli import buckets
 from cli.failures import FAILED, Failure
-from cli.up import demo, ports, processes, report, services
+from cli.up import demo, ports, processes, report
 from cli.up.child import NotReady
 from cli.up.folder import DEFAULT, DataFolder, write_private
 from cli.up.output import Output
 from cli.up.processes import Floor, Options
+from cli.up.services import choice, seaweedfs
 from cli.up.supervisor import SELF, Supervisor
 
 Plan = Callable[[Options, Mapping[str, str], DataFolder], tuple[Floor, ...]]
 """Which processes to run above the services, floor by floor."""
 
 MOST_PROCESSES: Final = 16
+
+HIDDEN: Final = ("redis", "mongodb", "seaweedfs", "clamd")
+"""Whose lines only `--verbose` shows."""
 
 SECRETS: Final = frozenset({f"{PREFIX}SIGNING_KEY", f"{PREFIX}OPS_TOKEN"})
 """What a user gave us in the environment is not for the disk."""
@@ -61,17 +66,19 @@ SECRETS: Final = frozenset({f"{PREFIX}SIGNING_KEY", f"{PREFIX}OPS_TOKEN"})
     help="How many consumer processes.",
 )
 @click.option("--demo", is_flag=True, help="Make alice, bob, carol and a group, and print their passwords.")
-@click.option("--verbose", is_flag=True, help="Show more: what Redis, MongoDB and our own processes say.")
+@click.option("--verbose", is_flag=True, help="Show more: what the services and our own processes say.")
 def command(**options: object) -> None:
-    """Run everything on this machine: Redis and MongoDB where no URL names them, consumers and gateways.
+    """Run everything on this machine: Redis, MongoDB, S3 and clamd where no URL names them, consumers and gateways.
 
-    Services that HEADRACE_REDIS_URL and HEADRACE_MONGODB_URL name are used and not started. Everything listens on
-    127.0.0.1. Data stay in one folder. Ctrl-C stops everything in order; twice, at once.
+    Services that HEADRACE_REDIS_URL, HEADRACE_MONGODB_URL, HEADRACE_S3_URL and HEADRACE_SCANNER_URL name are used and not
+    started; where one of the latter two is set and empty, there is none, and no attachments. clamd is started if it is
+    installed and has signatures. Everything listens on 127.0.0.1. Data stay in one folder. Ctrl-C stops everything in
+    order; twice, at once.
 
     Examples:  headrace up --demo    headrace up --gateways 2 --consumers 2 --port 9000
     """
     asked = Options(**options)  # pyright: ignore[reportArgumentType] click has checked the types
-    output = Output(hidden=() if asked.verbose else ("redis", "mongodb"))
+    output = Output(hidden=() if asked.verbose else HIDDEN)
     sys.exit(asyncio.run(run(asked, output)))
 
 
@@ -102,28 +109,35 @@ async def run(options: Options, output: Output, plan: Plan = processes.floors) -
     finally:
         stop.set()  # from here on a signal means: hurry
         clean = await supervisor.stop()
+        seaweedfs.tidy(folder)
         folder.release()
     output.say(SELF, "stopped")
     return 0 if clean else FAILED
 
 
 async def _rise(options: Options, output: Output, folder: DataFolder, supervisor: Supervisor, plan: Plan) -> None:
-    """Services, then the database's indexes, then our processes, then the demo; each step needs the ones before."""
-    redis, mongodb = services.redis(os.environ, folder), services.mongodb(os.environ, folder)
-    environ = processes.environment(os.environ, folder, (redis.url, mongodb.url), verbose=options.verbose)
+    """Services, then indexes and buckets, then our processes, then the demo; each step needs the ones before."""
+    shared = processes.environment(os.environ, folder, options)
+    services = choice.choose(shared, folder)
+    environ = services.settle(shared)
     settings = load_settings(environ)  # all faults at once, before anything starts
-    output.say(SELF, "starting Redis and MongoDB")
-    await supervisor.start(*(service.spec for service in (redis, mongodb) if service.spec))
-    await services.check_given(os.environ, settings)
+    await _start(services.specs, output, supervisor)
+    await choice.check_given(os.environ, settings)
     await _migrate(settings, output, verbose=options.verbose)
     floors = plan(options, environ, folder)
     for floor in floors:
-        output.say(SELF, f"starting {', '.join(spec.name for spec in floor)}")
-        await supervisor.start(*floor)
-    told = {name: value for name, value in environ.items() if name not in SECRETS}
+        await _start(floor, output, supervisor)
+    private = SECRETS | choice.secret(os.environ)
+    told = {name: value for name, value in environ.items() if name not in private}
     write_private(folder.services_path, orjson.dumps(told | {f"{PREFIX}PORT": str(options.port)}))
     people = await _demo(options, output, folder) if options.demo else []
-    report.show(output, options, folder.path, report.started(options, (redis, mongodb), floors), people)
+    report.show(output, options, folder.path, report.started(options, services, floors), people)
+
+
+async def _start(floor: Floor, output: Output, supervisor: Supervisor) -> None:
+    if floor:
+        output.say(SELF, f"starting {', '.join(spec.name for spec in floor)}")
+    await supervisor.start(*floor)
 
 
 async def _migrate(settings: Settings, output: Output, *, verbose: bool) -> None:
@@ -135,6 +149,7 @@ async def _migrate(settings: Settings, output: Output, *, verbose: bool) -> None
         await store.close()
     if steps:
         output.say(SELF, f"prepared the database in {len(steps)} steps")
+    steps += await buckets.make(settings)
     for step in steps if verbose else ():
         output.say(SELF, step)
 

@@ -5,7 +5,7 @@ choices.json       which programs and ports were chosen: data of one program are
 signing-key.pem    signs access tokens, so that they survive a restart and all gateways agree
 services.json      the URLs of what runs, for other commands (cli/running.py); there only while `up` runs
 demo.json          the demo's people and their passwords
-redis/ mongodb-…/  the services' own
+redis/ mongodb-…/ seaweedfs/ clamd/  the services' own
 """
 
 import fcntl
@@ -91,6 +91,10 @@ class DataFolder:
     def choice(self, name: str) -> str | None:
         """What was chosen under a name in an earlier run."""
         return self._choices().get(name)
+
+    def choices(self, *, ending: str) -> dict[str, str]:
+        """All choices of earlier runs and this one whose names end so."""
+        return {name: value for name, value in self._choices().items() if name.endswith(ending)}
 
     def choose(self, name: str, value: str) -> None:
         """Remember a choice for later runs."""

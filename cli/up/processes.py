@@ -38,23 +38,24 @@ class Options:
         """One port a gateway, the first one as asked for."""
         return range(self.port, self.port + self.gateways)
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """What browsers call our gateways."""
+        return tuple(f"http://{host}:{port}" for port in self.gateway_ports for host in ("localhost", LOCALHOST))
 
-def environment(
-    environ: Mapping[str, str], folder: DataFolder, urls: tuple[str, str], *, verbose: bool
-) -> dict[str, str]:
-    """The settings that all processes share. What the user set wins, but for the URLs of Redis and MongoDB, settled by now."""
-    redis_url, mongodb_url = urls
+
+def environment(environ: Mapping[str, str], folder: DataFolder, options: Options) -> dict[str, str]:
+    """The settings that all processes share, but for where the services are. What the user set wins."""
     shared = {
         f"{PREFIX}ENVIRONMENT": "development",
         f"{PREFIX}LOG_FORMAT": "console",
-        f"{PREFIX}LOG_LEVEL": "info" if verbose else "warning",
+        f"{PREFIX}LOG_LEVEL": "info" if options.verbose else "warning",
         f"{PREFIX}HOST": LOCALHOST,
         f"{PREFIX}DRAIN_SECONDS": str(DRAIN_SECONDS),
+        # Pages of our own gateways upload to S3, which is another origin.
+        f"{PREFIX}ALLOWED_ORIGINS": ",".join(options.origins),
         "PYTHONUNBUFFERED": "1",
     } | {name: value for name, value in environ.items() if name.startswith(PREFIX)}
-    for variable in (f"{PREFIX}REDIS_URL", f"{PREFIX}MONGODB_URL"):
-        shared.pop(f"{variable}_FILE", None)
-    shared |= {f"{PREFIX}REDIS_URL": redis_url, f"{PREFIX}MONGODB_URL": mongodb_url}
     if not {f"{PREFIX}SIGNING_KEY", f"{PREFIX}SIGNING_KEY_FILE"} & environ.keys():
         shared[f"{PREFIX}SIGNING_KEY_FILE"] = str(folder.signing_key())
     return shared

@@ -11,7 +11,7 @@ from cli.up import ports
 from cli.up.folder import DEFAULT
 from cli.up.output import Output
 from cli.up.processes import Floor, Options
-from cli.up.services import Service
+from cli.up.services.outside import Service
 
 Row = tuple[str, ...]
 

@@ -3,11 +3,12 @@
 import asyncio
 import tempfile
 from contextlib import aclosing
+from typing import BinaryIO
 
 from backplane.objects.s3 import Objects
 from backplane.scanner import Clean, Scanner, Verdict
 from backplane.store.attachments import Attachments, StoredAttachment
-from consumers.imaging.pictures import picture_of
+from consumers.imaging.pictures import Picture, picture_of
 from consumers.inspection.budget import Limits
 from consumers.inspection.intake import Intake
 from consumers.inspection.problems import Refused
@@ -20,6 +21,7 @@ class Judge:
 
     def __init__(self, objects: Objects, scanner: Scanner, attachments: Attachments, limits: Limits) -> None:
         self._objects, self._scanner, self._attachments, self._limits = objects, scanner, attachments, limits
+        self._drawing = asyncio.Semaphore()  # one picture may take a gigabyte
 
     async def judge(self, attachment: StoredAttachment, signatures: str | None) -> Judgement:
         """The verdict on the very content that was there when its upload was completed.
@@ -40,7 +42,7 @@ class Judge:
                 return not_clean(verdict, _digest(intake))
             if problem := await asyncio.to_thread(intake.finish, self._limits):
                 return refused(problem)
-            picture = await picture_of(aside) if intake.is_image else None
+            picture = await self._picture(aside) if intake.is_image else None
             return Judgement("clean", None, _digest(intake), said(verdict), intake.served_type, picture)
 
     async def look_again(self, attachment: StoredAttachment) -> Verdict:
@@ -48,6 +50,10 @@ class Judge:
         there = await self._objects.clean.head(attachment.clean_key)
         async with aclosing(self._objects.clean.read(attachment.clean_key, etag=there.etag if there else "")) as chunks:
             return await self._scanner.scan(chunks)
+
+    async def _picture(self, aside: BinaryIO) -> Picture | None:
+        async with self._drawing:
+            return await picture_of(aside)
 
     async def _verdict(self, attachment: StoredAttachment, intake: Intake, signatures: str | None) -> Verdict:
         known = None

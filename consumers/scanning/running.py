@@ -10,7 +10,7 @@ from backplane.errors import Permanent, Transient
 from backplane.objects.s3 import Objects
 from backplane.redis import Redis
 from backplane.scanner import Scanner
-from backplane.scans import Scans
+from backplane.scans import Job, Scans
 from backplane.settings import Settings
 from backplane.store.mongo import Store
 from backplane.streams import Intents
@@ -38,19 +38,29 @@ async def scan(settings: Settings, redis: Redis, store: Store, stop: asyncio.Eve
     loose_seconds = settings.attachment_loose_seconds
     sweep = Sweep(store.attachments, store.messages, objects, scans, teller, loose_seconds=loose_seconds)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group, contextlib.AsyncExitStack() as stack:
             group.create_task(_keep_swept(settings, scans, sweep, stop))
             if scanner is None:
                 log.warning("there is no scanner: no file is scanned", setting="HEADRACE_SCANNER_URL")
+                do = _nothing
             else:
                 watch = Watch(scanner, scans)
                 judge = Judge(objects, scanner, store.attachments, Limits())
-                work = FileWork(store.attachments, objects, judge, teller, watch=watch, at_once=settings.scans_at_once)
+                at_once = settings.scans_at_once
+                do = FileWork(store.attachments, objects, judge, teller, watch=watch, at_once=at_once).do
                 watching = group.create_task(watch.run())
-                await ScanStage(settings, scans, work.do).run(stop)
-                watching.cancel()
+                stack.callback(watching.cancel)
+
+            async def work(job: Job) -> None:
+                await (sweep.look() if job.kind == "sweep" else do(job))
+
+            await ScanStage(settings, scans, work).run(stop)
     finally:
         await objects.close()
+
+
+async def _nothing(job: Job) -> None:
+    raise Transient(f"there is no scanner for {job.attachment_id}")
 
 
 async def _keep_swept(settings: Settings, scans: Scans, sweep: Sweep, stop: asyncio.Event) -> None:

@@ -7,7 +7,7 @@ gone       withdrawn files: their objects are deleted, then all that is known of
 strays     objects in quarantine that belong to no upload that is waited for
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import time
 from typing import Final
 
@@ -66,10 +66,12 @@ class Sweep:
         swept.untold = await self._tell_untold(now_ms)
         swept.gone = await self._delete_gone()
         swept.strays = await self._delete_strays(now_ms) if strays else 0
-        for kind in ("loose", "lost", "untold", "gone", "strays"):
-            if count := getattr(swept, kind):
-                telemetry.swept.labels(kind).inc(count)
-                log.info("swept", kind=kind, count=count)
+        counts = asdict(swept)
+        for kind, count in counts.items():
+            telemetry.swept.labels(kind).inc(count)
+        if any(counts.values()):
+            log.info("swept", **counts)
+        await self._scans.note_swept(counts)
         return swept
 
     async def _withdraw_loose(self, now_ms: int) -> int:

@@ -103,9 +103,13 @@ class People:
         await until(lambda: self.all_done(store))
 
     async def all_done(self, store: Store) -> bool:
-        return self.cid.user_id in await store.blocks.of_user(self.ann.user_id) and bool(
-            await store.blocks.of_user(self.ben.user_id)
-        )
+        """Whether the last change of every conversation is stored: each is in a partition of its own, and one says nothing of another."""
+        cid = await store.conversations.member(self.group, self.cid.user_id)
+        ann = await store.conversations.member(self.left, self.ann.user_id)
+        if cid is None or cid.role != "admin" or ann is None or ann.current:
+            return False
+        blocked = [await store.blocks.of_user(one.user_id) for one in (self.ann, self.ben)]
+        return self.cid.user_id in blocked[0] and bool(blocked[1])
 
     def message(self, room: ConversationId, who: UserId, key: str) -> MessageId:
         return message_id_of(room, who, ClientMsgId(uuid.uuid5(uuid.UUID(room), key).hex))

@@ -14,7 +14,7 @@ async def test_buckets_are_made_once(s3: Server) -> None:
     settings = settings_for(s3, allowed_origins="https://a.example,https://b.example")
     async with opened(settings) as objects:
         done = await objects.ensure_buckets()
-        assert [sentence.partition(" ")[0] for sentence in done] == ["made", "made", "let", "let"]
+        assert [sentence.partition(" ")[0] for sentence in done] == ["made", "made", "let", "let", "let"]
         assert await objects.ensure_buckets() == []
         assert await objects.ping() > 0
 
@@ -25,12 +25,18 @@ async def test_origins_follow_the_settings(s3: Server) -> None:
     async with opened(settings) as objects:
         await objects.ensure_buckets()
         name = objects.quarantine.name
-    (rule,) = raw.get_bucket_cors(Bucket=name)["CORSRules"]
-    assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == (["https://a.example"], ["POST"])
+        clean = objects.clean.name
+    for bucket, methods in ((name, ["POST"]), (clean, ["GET", "HEAD"])):
+        (rule,) = raw.get_bucket_cors(Bucket=bucket)["CORSRules"]
+        assert (rule["AllowedOrigins"], rule["AllowedMethods"]) == (["https://a.example"], methods)
     async with opened(settings.model_copy(update={"allowed_origins": ()})) as objects:
-        assert await objects.ensure_buckets() == [f"let no other web origin upload to the bucket {name}"]
-        with pytest.raises(raw.exceptions.ClientError, match="NoSuchCORSConfiguration"):
-            raw.get_bucket_cors(Bucket=name)
+        assert await objects.ensure_buckets() == [
+            f"let no other web origin upload to the bucket {name}",
+            f"let no other web origin read the bucket {clean}",
+        ]
+        for bucket in (name, clean):
+            with pytest.raises(raw.exceptions.ClientError, match="NoSuchCORSConfiguration"):
+                raw.get_bucket_cors(Bucket=bucket)
         assert await objects.ensure_buckets() == []
 
 

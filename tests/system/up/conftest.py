@@ -1,6 +1,8 @@
 """`headrace up` as a real process, its output read line by line."""
 
+import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,14 +14,23 @@ from pathlib import Path
 
 import pytest
 
+from backplane.settings import Settings, load_settings
+from cli.failures import Failure
+from cli.up.folder import DataFolder
+from cli.up.services.clamd import SCANNER_URL
+from cli.up.services.seaweedfs import tidy
+from tests.objects import content_of, opened, put
+
 
 class Up:
     """One `headrace up` on a data folder; can be signalled and asked what it said."""
 
-    def __init__(self, data: Path, *arguments: str, **environ: str) -> None:
+    def __init__(self, data: Path, *arguments: str, **environ: str | None) -> None:
         self.data = data
         self.lines: list[str] = []
         clean = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        # A clamd with the signatures of the world takes a gigabyte and a minute: no test starts the one of this machine.
+        clean[SCANNER_URL] = ""
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cli.main", "up", "--data", str(data), *arguments],
             stdout=subprocess.PIPE,
@@ -27,7 +38,7 @@ class Up:
             stdin=subprocess.DEVNULL,
             text=True,
             cwd=data.parent,
-            env=clean | environ,
+            env={name: value for name, value in (clean | environ).items() if value is not None},
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -80,7 +91,7 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     """Start `headrace up …` on one data folder; what is still running at the end is killed."""
     started: list[Up] = []
 
-    def start(*arguments: str, data: Path | None = None, **environ: str) -> Up:
+    def start(*arguments: str, data: Path | None = None, **environ: str | None) -> Up:
         started.append(Up(data or tmp_path / "data", *arguments, **environ))
         return started[-1]
 
@@ -89,3 +100,34 @@ def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
         if one.process.poll() is None:
             one.process.kill()  # its children die with it: see test_children_die_with_the_supervisor
             one.process.wait(10)
+        with contextlib.suppress(Failure):  # another one holds the folder, as a test wants it
+            folder = DataFolder.take(one.data)
+            tidy(folder)
+            folder.release()
+
+
+def settings_of(data: Path) -> Settings:
+    told = json.loads((data / "services.json").read_text())
+    return load_settings({name: value for name, value in told.items() if name.startswith("HEADRACE_")})
+
+
+def store(settings: Settings, key: str) -> None:
+    """Store an object and read it again."""
+
+    async def run() -> None:
+        async with opened(settings) as objects:
+            await objects.ping()
+            await put(objects, key, b"hello")
+            assert await content_of(objects, key) == b"hello"
+
+    asyncio.run(run())
+
+
+def kept(settings: Settings, key: str) -> bool:
+    """Whether what `store` stored is still there."""
+
+    async def run() -> bool:
+        async with opened(settings) as objects:
+            return await content_of(objects, key) == b"hello"
+
+    return asyncio.run(run())

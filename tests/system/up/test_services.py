@@ -9,9 +9,11 @@ import pytest
 
 from cli import embedded, running
 from cli.failures import Failure
-from cli.up import ports, services
+from cli.up import ports
 from cli.up.folder import DataFolder
 from cli.up.output import Output
+from cli.up.services.mongodb import mongodb
+from cli.up.services.redis import redis
 from cli.up.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +36,7 @@ def folder(tmp_path: Path):
 
 
 def test_a_url_in_the_settings_wins_and_is_shown_without_its_password(folder: DataFolder) -> None:
-    service = services.redis({"HEADRACE_REDIS_URL": "redis://user:secret@example:6379/0"}, folder)
+    service = redis({"HEADRACE_REDIS_URL": "redis://user:secret@example:6379/0"}, folder)
     assert service.spec is None
     assert service.url == "redis://user:secret@example:6379/0"
     assert service.shown_url == "redis://example:6379/0"
@@ -42,24 +44,24 @@ def test_a_url_in_the_settings_wins_and_is_shown_without_its_password(folder: Da
 
 def test_a_url_may_come_from_a_file(folder: DataFolder, tmp_path: Path) -> None:
     (tmp_path / "url").write_text("mongodb://example/\n")
-    service = services.mongodb({"HEADRACE_MONGODB_URL_FILE": str(tmp_path / "url")}, folder)
+    service = mongodb({"HEADRACE_MONGODB_URL_FILE": str(tmp_path / "url")}, folder)
     assert service.spec is None
     assert service.url == "mongodb://example/"
     with pytest.raises(Failure, match=r"HEADRACE_MONGODB_URL_FILE: .*nowhere can not be read \(No such file"):
-        services.mongodb({"HEADRACE_MONGODB_URL_FILE": str(tmp_path / "nowhere")}, folder)
+        mongodb({"HEADRACE_MONGODB_URL_FILE": str(tmp_path / "nowhere")}, folder)
 
 
 async def test_the_folder_keeps_its_programs_and_ports(
     folder: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A newer Redis could read an older one's data, but not the other way round: what made the data goes on."""
-    first = services.redis({}, folder)
+    first = redis({}, folder)
     other = tmp_path / "redis-server"
     other.write_text("#!/bin/sh\necho 'Redis server v=7.0.15'\n")
     other.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert embedded.redis_program() == other
-    again = services.redis({}, folder)
+    again = redis({}, folder)
     assert again.spec is not None
     assert first.spec is not None
     assert again.spec.command == first.spec.command
@@ -72,7 +74,7 @@ async def test_a_mongod_on_path_is_run_as_a_replica_set_in_a_folder_of_its_own(
     mongod.write_text(MONGOD.format(python=sys.executable, stand_in=embedded.mongodb_stand_in()))
     mongod.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    service = services.mongodb({}, folder)
+    service = mongodb({}, folder)
     assert service.spec is not None
     assert service.spec.command[0] == str(mongod)
     assert "--replSet" in service.spec.command

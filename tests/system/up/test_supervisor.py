@@ -182,6 +182,16 @@ async def test_a_child_that_never_serves_is_told(lines: Lines, tmp_path: Path) -
     assert await supervisor.stop()
 
 
+async def test_a_child_that_nobody_waits_for_holds_nothing_up_and_is_kept_all_the_same(
+    lines: Lines, tmp_path: Path
+) -> None:
+    supervisor = Supervisor(lines.say, Timing(first_wait_seconds=0.05))
+    await supervisor.start(spec(lines, tmp_path, "slow", "exit(3)", ready=None), spec(lines, tmp_path, "one", WAIT))
+    assert lines.said("one", "up") == 1
+    await until(lambda: lines.said("up", "slow died (exit 3)") >= 2)
+    assert await supervisor.stop()
+
+
 async def test_a_program_that_is_not_there_is_told(lines: Lines, tmp_path: Path) -> None:
     supervisor = Supervisor(lines.say)
     with pytest.raises(NotReady, match="one can not be run: /nowhere/program: No such file or directory"):

@@ -18,7 +18,7 @@ from cli.up import ports
 from cli.up.folder import DataFolder
 from tests.conftest import mongodb_url, redis_url
 from tests.services import Server
-from tests.system.up.conftest import Up
+from tests.system.up.conftest import Up, kept, settings_of, store
 
 Start = Callable[..., Up]
 
@@ -81,8 +81,9 @@ def test_a_demo_survives_the_death_of_a_gateway_of_the_supervisor_and_of_everyth
     first.until("gateway-1 died (SIGKILL); starting it again in 0.5 s")
     until(lambda: is_ready(port))
 
+    store(settings_of(first.data), "an attachment")
     children = first.children()
-    assert len(children) == 4
+    assert len(children) == 5
     first.send(signal.SIGKILL)
     first.wait()
     until(lambda: not any(is_running(pid) for pid in children))
@@ -91,6 +92,7 @@ def test_a_demo_survives_the_death_of_a_gateway_of_the_supervisor_and_of_everyth
     second.until("Stop:  Ctrl-C")
     assert json.loads((second.data / "demo.json").read_text()) == demo
     sign_in(port, "alice", demo["users"][0]["password"])
+    assert kept(settings_of(second.data), "an attachment")
     children = second.children()
     stopped = time.monotonic()
     second.send(signal.SIGTERM)
@@ -109,7 +111,7 @@ def test_given_services_are_used_and_not_started_and_gateways_take_the_next_port
     running = up(
         "--port", str(port), "--gateways", "2", "--consumers", "2",
         HEADRACE_REDIS_URL=redis_url(redis), HEADRACE_MONGODB_URL=mongodb_url(mongodb),
-        HEADRACE_NAMESPACE=name, HEADRACE_MONGODB_DATABASE=name, HEADRACE_PARTITIONS="4", HEADRACE_SHARDS="4",
+        HEADRACE_S3_URL="", HEADRACE_NAMESPACE=name, HEADRACE_MONGODB_DATABASE=name, HEADRACE_PARTITIONS="4", HEADRACE_SHARDS="4",
     )  # fmt: skip
     running.until("Stop:  Ctrl-C")
     assert "given by HEADRACE_REDIS_URL" in running.output
@@ -174,7 +176,7 @@ def test_a_given_service_that_does_not_answer_is_told(up: Start) -> None:
 
 def test_an_interrupted_start_leaves_nothing_behind(up: Start) -> None:
     running = up("--port", str(ports.choose()))
-    running.until("starting Redis and MongoDB")
+    running.until("starting redis, mongodb, seaweedfs")
     running.send(signal.SIGINT)
     assert running.wait() == 0, running.output
     assert "Headrace" not in running.output

@@ -103,7 +103,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 def test_unknown_stages_are_refused_before_anything_runs() -> None:
     done = headrace("consumers", "--stages", "persist,fly")
     assert done.returncode == 2
-    assert "fly; there are: persist, fanout" in done.stderr
+    assert "fly; there are: persist, receipts, fanout, webhooks, scan" in done.stderr
 
 
 def test_a_folder_of_the_same_name_is_not_taken_for_ours(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ TABLE = {
     names.OPERATIONS:     ("",      "fi",      ""),
     names.BLOCKS:         ("f",     "fiu",     "fr"),
     names.MARKS:          ("f",     "fiu",     "fr"),
-    names.ATTACHMENTS:    ("",      "",        ""),
+    names.ATTACHMENTS:    ("fiur",  "fur",     "fur"),
     names.AUDIT:          ("fi",    "fi",      "fi"),
     names.WEBHOOKS:       ("fiur",  "fiu",     "fiur"),
     names.DELIVERIES:     ("r",     "fir",     "fr"),

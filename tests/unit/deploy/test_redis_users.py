@@ -17,13 +17,15 @@ FUNCTIONS = {
 }  # fmt: skip
 CONNECTION = {"ping", "fcall", "function|load", "info"}
 DIRECT = {
-    # layout, streams.Intents, logs.read, grants, publisher, doorbells, revocations
+    # layout, streams.Intents, logs.read, grants, publisher, doorbells, revocations, scans.add and seen
     "headrace-gateway": {
         "get", "set", "xadd", "xrange", "mget", "spublish", "ssubscribe", "sunsubscribe", "hmget", "hgetall", "hset", "expire",
+        "xlen",
     },
-    # layout, streams.Partition, leases, logs.drop and set aside, doorbells.ring, retention's intents
+    # layout, streams.Partition, leases, logs.drop and set aside, doorbells.ring, retention's intents, scans
     "headrace-consumers": {
         "get", "set", "xread", "xrange", "xadd", "hdel", "zrem", "del", "spublish", "sadd", "smembers", "srem",
+        "xreadgroup", "xack", "xgroup|create", "xlen",
     },
     # layout, history, leases.owners, logs.drop, revocations, doctor
     "headrace-ops": {
@@ -31,6 +33,8 @@ DIRECT = {
         "hset", "hdel", "expire",
     },
 }  # fmt: skip
+ALONE = {"headrace-consumers": "~hr:scans -@all +xautoclaim +xclaim +xdel"}
+"""What would be too much elsewhere: in a partition's stream nothing is deleted but by trimming."""
 HAVE_SUBCOMMANDS = {"XINFO", "XGROUP"}
 
 
@@ -46,6 +50,7 @@ def inside(function: str) -> set[str]:
 def test_a_user_may_what_its_process_does_and_nothing_else(name: str) -> None:
     wanted = CONNECTION | DIRECT[name] | set[str]().union(*map(inside, FUNCTIONS[name]))
     assert users()[name].commands == wanted
+    assert users()[name].alone == ALONE.get(name, "")
 
 
 def test_every_function_is_somebodys() -> None:

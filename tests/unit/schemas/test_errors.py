@@ -14,6 +14,8 @@ def test_temporary_errors_are_those_of_a_server_that_may_recover_or_a_client_tha
         "overloaded",
         "unavailable",
         "outcome_unknown",
+        "attachment_not_ready",
+        "scanner_unavailable",
     }
 
 

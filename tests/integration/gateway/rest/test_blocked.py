@@ -127,8 +127,8 @@ ADDRESSES: dict[str, tuple[str, Does]] = {
     ),
     "GET /api/users/{user_id}": (DONE, lambda direct: direct.ann("GET", f"/api/users/{direct.bob.user_id}")),
 }  # fmt: skip
-ELSEWHERE = ("/api/auth/", "/api/me", "/api/bots", "/api/blocks", "/api/events", "/api/webhooks")
-"""Addresses of which, unless they are named above, nothing is about a conversation or another person."""
+ELSEWHERE = ("/api/auth/", "/api/me", "/api/bots", "/api/blocks", "/api/events", "/api/webhooks", "/api/attachments")
+"""Addresses of which, unless they are named above, nothing is about another person, or comes to them but by a message."""
 
 
 def outcome(answer: httpx2.Response) -> str:

@@ -16,8 +16,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from backplane.store.attachments import StoredAttachment
+from gateway.app import Gateway
 from gateway.rest.application import OPERATIONS
 from schemas.client_frames import ClientFrame
+from schemas.ids import AttachmentId, ConversationId, UserId
 from tests.integration.gateway.rest.conftest import Person
 from tests.integration.gateway.rest.test_changes import Join, said
 
@@ -35,6 +38,8 @@ class Things(NamedTuple):
     """The member's."""
     other: str
     """Somebody else in the group, a member."""
+    file: str
+    """The member's, in their message; it waits for its scan."""
 
 
 class People(NamedTuple):
@@ -48,7 +53,7 @@ class People(NamedTuple):
 
 def nothing(things: Things) -> Things:
     """The same, but there is no such conversation and no such message."""
-    return things._replace(room=str(uuid.uuid4()), message=str(uuid.uuid4()))
+    return things._replace(room=str(uuid.uuid4()), message=str(uuid.uuid4()), file=str(uuid.uuid4()))
 
 
 Ask = Callable[[Things], tuple[str, str, Any]]
@@ -122,6 +127,29 @@ TABLE: dict[str, tuple[tuple[str, str, str, str], Ask]] = {
     "GET /api/messages/{message_id}/receipts": (
         ("not_found", "not_found", DONE, DONE), lambda it: ("GET", f"/api/messages/{it.message}/receipts", None),
     ),
+    "GET /api/attachments/{attachment_id}": (
+        ("not_found", "not_found", DONE, DONE), lambda it: ("GET", f"/api/attachments/{it.file}", None),
+    ),
+    "GET /api/attachments/{attachment_id}/content": (
+        ("not_found", "not_found", "attachment_not_ready", "attachment_not_ready"),
+        lambda it: ("GET", f"/api/attachments/{it.file}/content", None),
+    ),
+    "GET /api/attachments/{attachment_id}/thumbnail": (
+        ("not_found", "not_found", "attachment_not_ready", "attachment_not_ready"),
+        lambda it: ("GET", f"/api/attachments/{it.file}/thumbnail", None),
+    ),
+    "PUT /api/attachments/{attachment_id}/content": (
+        ("not_found", "not_found", "unsupported", "not_found"),  # these tests have no object store
+        lambda it: ("PUT", f"/api/attachments/{it.file}/content", None),
+    ),
+    "POST /api/attachments/{attachment_id}/complete": (
+        ("not_found", "not_found", DONE, "not_found"),
+        lambda it: ("POST", f"/api/attachments/{it.file}/complete", None),
+    ),
+    "DELETE /api/attachments/{attachment_id}": (
+        ("not_found", "not_found", "attachment_used", "not_found"),
+        lambda it: ("DELETE", f"/api/attachments/{it.file}", None),
+    ),
     "POST /api/webhooks": (
         ("not_member", "not_member", "forbidden", DONE),
         lambda it: ("POST", "/api/webhooks", {"url": "https://8.8.8.8/", "conversation_id": it.room}),
@@ -135,7 +163,7 @@ OF_ONESELF: Final = {
     "PUT /api/users/{user_id}/block", "DELETE /api/users/{user_id}/block", "GET /api/sync", "GET /api/events",
     "POST /api/bots", "GET /api/bots", "DELETE /api/bots/{bot_id}", "POST /api/bots/{bot_id}/tokens",
     "DELETE /api/bots/{bot_id}/tokens/{token_id}", "GET /api/webhooks", "DELETE /api/webhooks/{webhook_id}",
-    "POST /api/webhooks/{webhook_id}/enable",
+    "POST /api/webhooks/{webhook_id}/enable", "POST /api/attachments",
 }  # fmt: skip
 """About no conversation: everybody asks for what is theirs. What is somebody else's by its id is below."""
 
@@ -158,15 +186,27 @@ async def people(join: Join) -> People:
     return People(*[await join() for _ in People._fields])
 
 
-async def a_group(people: People) -> Things:
-    """A group with all of them but the stranger, of whom one was put out, and a message of the member's."""
+async def a_group(people: People, gateway: Gateway) -> Things:
+    """A group with all of them but the stranger, of whom one was put out, and a message of the member's with a file."""
     group = [people.removed, people.member, people.admin, people.other]
     room = await people.owner.group(*group)
     path = f"/api/conversations/{room}/members"
     assert (await people.owner("DELETE", f"{path}/{people.removed.user_id}")).status_code == 200
     assert (await people.owner("PATCH", f"{path}/{people.admin.user_id}", json={"role": "admin"})).status_code == 200
     message = await said(people.member, room)
-    return Things(room, message["message_id"], people.other.user_id)
+    file = StoredAttachment(
+        attachment_id=AttachmentId(str(uuid.uuid4())),
+        owner_id=UserId(people.member.user_id),
+        name="a.txt",
+        content_type="text/plain",
+        size=1,
+        created_ms=1,
+        status="pending",
+        message_id=message["message_id"],
+        conversation_id=ConversationId(room),
+    )
+    await gateway.api.store.attachments.create(file)
+    return Things(room, message["message_id"], people.other.user_id, file.attachment_id)
 
 
 async def test_every_operation_is_in_the_table() -> None:
@@ -174,13 +214,13 @@ async def test_every_operation_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("operation", TABLE)
-async def test_everybody_gets_what_the_table_says(operation: str, people: People) -> None:
+async def test_everybody_gets_what_the_table_says(operation: str, people: People, gateway: Gateway) -> None:
     expected, ask = TABLE[operation]
-    things = await a_group(people)
+    things = await a_group(people, gateway)
     for who, wanted in zip(WHO, expected, strict=True):
         person: Person = getattr(people, who)
         if who == "admin" and wanted == DONE:
-            things = await a_group(people)  # what the member has done is not in the way
+            things = await a_group(people, gateway)  # what the member has done is not in the way
         method, path, body = ask(things)
         answer = await person(method, path, json=body)
         assert outcome(answer) == wanted, f"{who}: {answer.text}"
@@ -193,7 +233,17 @@ async def test_everybody_gets_what_the_table_says(operation: str, people: People
 @pytest.mark.parametrize("token", [None, "nonsense"])
 async def test_without_a_token_nothing_is_told(operation: str, token: str | None, http: httpx2.AsyncClient) -> None:
     method, _, path = operation.partition(" ")
-    for part in ("conversation_id", "message_id", "user_id", "session_id", "bot_id", "token_id", "webhook_id", "emoji"):
+    for part in (
+        "conversation_id",
+        "message_id",
+        "user_id",
+        "session_id",
+        "bot_id",
+        "token_id",
+        "webhook_id",
+        "emoji",
+        "attachment_id",
+    ):
         path = path.replace(f"{{{part}}}", str(uuid.uuid4()))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = await http.request(method, path, headers=headers, content=b"not even JSON" if method != "GET" else None)
@@ -202,13 +252,15 @@ async def test_without_a_token_nothing_is_told(operation: str, token: str | None
 
 
 @pytest.mark.parametrize(("method", "path", "body"), OWNED)
-async def test_what_is_somebody_elses_is_not_there(method: str, path: str, body: Any, people: People) -> None:
+async def test_what_is_somebody_elses_is_not_there(
+    method: str, path: str, body: Any, people: People, gateway: Gateway
+) -> None:
     bot = (await people.owner("POST", "/api/bots", json={"username": f"b{uuid.uuid4().hex[:12]}"})).json()["bot"]
     hook = (
         await people.owner(
             "POST",
             "/api/webhooks",
-            json={"url": "https://8.8.8.8/", "conversation_id": (await a_group(people)).room},
+            json={"url": "https://8.8.8.8/", "conversation_id": (await a_group(people, gateway)).room},
         )
     ).json()
     ids = {"sessions": people.owner.tokens["session_id"], "bots": bot["user_id"], "webhooks": hook["webhook_id"]}
@@ -295,13 +347,15 @@ async def told(person: Person, address: str, frame: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("type_", FRAMES)
-async def test_everybody_is_answered_each_frame_as_the_table_says(type_: str, people: People, address: str) -> None:
+async def test_everybody_is_answered_each_frame_as_the_table_says(
+    type_: str, people: People, address: str, gateway: Gateway
+) -> None:
     expected, fields = FRAMES[type_]
-    things = await a_group(people)
+    things = await a_group(people, gateway)
     for who, wanted in zip(WHO, expected, strict=True):
         person: Person = getattr(people, who)
         if who == "admin" and wanted == DONE:
-            things = await a_group(people)
+            things = await a_group(people, gateway)
         assert await told(person, address, {"type": type_, **filled(fields, things)}) == wanted, who
         if who in {"stranger", "removed"}:
             unreal = {"type": type_, **filled(fields, nothing(things))}
@@ -309,8 +363,10 @@ async def test_everybody_is_answered_each_frame_as_the_table_says(type_: str, pe
 
 
 @pytest.mark.parametrize("type_", sorted({*FRAMES, "refresh"}))
-async def test_who_has_not_said_who_they_are_is_answered_nothing(type_: str, people: People, address: str) -> None:
-    fields = {"token": "x"} if type_ == "refresh" else filled(FRAMES[type_][1], await a_group(people))
+async def test_who_has_not_said_who_they_are_is_answered_nothing(
+    type_: str, people: People, address: str, gateway: Gateway
+) -> None:
+    fields = {"token": "x"} if type_ == "refresh" else filled(FRAMES[type_][1], await a_group(people, gateway))
     async with connect(address, subprotocols=["headrace.v1"]) as socket:
         await socket.send(msgspec.json.encode({"type": type_, **fields}).decode())
         heard: list[dict[str, Any]] = []

@@ -69,7 +69,7 @@ async def test_a_message_needs_a_key(alice: Person, bob: Person) -> None:
         ({"content": {"text": "a\u0000b"}}, "bad_request"),
         ({"content": {"text": "x" * 10_001}}, "bad_request"),
         ({"content": {"text": "x", "html": "y"}}, "bad_request"),
-        ({"attachments": ["5f0c8c5e-6f0b-4f5a-9f8e-0a4b6f1f2b11"]}, "unsupported"),
+        ({"attachments": ["5f0c8c5e-6f0b-4f5a-9f8e-0a4b6f1f2b11"] * 2}, "bad_request"),
         ({"mentions": ["bob"]}, "bad_request"),
         ({"reply_to": "x"}, "bad_request"),
     ],

@@ -40,7 +40,7 @@ ANSWERED = {
     "raw NUL": '{"type":"pong"\x00}',
     "BOM": "\ufeff" + send(),
     "empty text": send(text=" \\n\\u200b "),
-    "attachments": send(f',"attachments":["{CONVERSATION}"]'),
+    "attachments": send(f',"attachments":["{CONVERSATION}","{CONVERSATION}"]'),
     "two objects": '{"type":"pong"}{"type":"pong"}',
 }
 
