@@ -29,7 +29,7 @@ HEAL_SECONDS = 60.0
 async def test_files_are_judged_while_scanners_die(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, per_second: float, kills: int
 ) -> None:
-    """Issue 5: the scan stage, clamd, persist and the object store are SIGKILLed at random (holes A3, C12, D8)."""
+    """Issue 5: the scan stage, clamd, persist and the object store are SIGKILLed at random (holes C12, D8)."""
     rng, temporary = seeded(), tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))  # of every process that is started from now on

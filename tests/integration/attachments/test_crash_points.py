@@ -1,4 +1,4 @@
-"""The work on a file is cut after each of its steps, and done again from the start: the end is that of an uncut run (holes A3, C12)."""
+"""The work on a file is cut after each of its steps, and done again from the start: the end is that of an uncut run."""
 
 import inspect
 import uuid
@@ -171,6 +171,7 @@ PICTURE = saved(halves(1200, 800), "PNG")
 async def test_work_that_was_cut_at_any_step_ends_as_if_it_was_not(
     bench: Bench, *, content: bytes, media: str, sent: bool, steps: str, before: bool
 ) -> None:
+    """C12: the verdict is written once, told, and nothing is left in quarantine or in the queue."""
     whole, uncut = Cut(), await bench.uploaded(content, media, sent=sent)
     await bench.process(whole)
     assert whole.done == steps.split()
