@@ -1,7 +1,7 @@
-"""Uploads large files all at once, in a process of its own: `python -m tests.system.uploader HOST:PORT TOKEN FILES BYTES`.
+"""Uploads large files all at once, in a process of its own: `python -m tests.system.uploader HOST:PORT TOKEN WAVES FILES BYTES`.
 
-Every second one is streamed through the gateway, the others go by the form. Ends when all are judged; prints one JSON object: what became
-of them, and how many seconds the uploads and everything took.
+Every second one is streamed through the gateway, the others go by the form. The next wave comes when all are judged. Prints one JSON object:
+what became of them, and how many seconds a wave took until its files were uploaded, and until they were judged.
 """
 
 import contextlib
@@ -106,18 +106,21 @@ def verdict(gateway: Gateway, path: str) -> str:
     return "pending"
 
 
-def main(address: str, token: str, files: int, size: int) -> None:
+def main(address: str, token: str, waves: int, files: int, size: int) -> None:
     with contextlib.suppress(OSError):
         os.nice(10)  # real clients bring processors of their own
-    gateway, began = Gateway(address, token), time.monotonic()
-    with ThreadPoolExecutor(files) as threads:
-        paths = list(threads.map(lambda number: upload(gateway, number, size), range(files)))
-    uploaded = time.monotonic()
-    verdicts = Counter(verdict(gateway, path) for path in paths)
-    print(
-        json.dumps({"verdicts": verdicts, "upload_seconds": uploaded - began, "all_seconds": time.monotonic() - began})
-    )
+    gateway = Gateway(address, token)
+    verdicts: Counter[str] = Counter()
+    seconds: list[tuple[float, float]] = []
+    for _ in range(waves):
+        began = time.monotonic()
+        with ThreadPoolExecutor(files) as threads:
+            paths = list(threads.map(lambda number: upload(gateway, number, size), range(files)))
+        uploaded = time.monotonic()
+        verdicts.update(verdict(gateway, path) for path in paths)
+        seconds.append((round(uploaded - began, 1), round(time.monotonic() - began, 1)))
+    print(json.dumps({"verdicts": verdicts, "seconds": seconds}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
