@@ -1,4 +1,8 @@
-"""Twenty uploads of 25 MB at once: memory stays bounded, and messages are about as fast as ever (issue 5)."""
+"""Twenty uploads of 25 MB at once, in waves: memory stays bounded, and messages are about as fast as ever.
+
+A machine on which even the tester is late for its own schedule, as a small one is while S3, the scanner and the uploaders all share it with
+us, says nothing about the second; memory is judged on any.
+"""
 
 import asyncio
 import contextlib
@@ -13,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.findings import Latency, latency
-from bench.load import Plan, Run
+from bench.findings import LATE_MS, Latency, latency
+from bench.load import Plan, Records, Run
 from bench.people import Person, make_people
 from gateway.tokens import Tokens
 from schemas.ids import SessionId, UserId
@@ -26,6 +30,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.chaos, pytest.mark.timeout(900)]
 
 WAVES, FILES, BYTES = 4, 20, 25_000_000
 NICE = 10
+STALL_MS = 2000
+"""Nobody waits that long for a message, on any machine."""
 CALM = Plan(scenario="calm", group=2, groups=10, rate=40, seconds=20)
 ROUND = Plan(scenario="loaded", group=2, groups=10, rate=40, seconds=5, warmup_s=0.5)
 
@@ -36,29 +42,34 @@ async def test_large_uploads_take_little_memory_and_hold_up_no_message(tmp_path:
             psutil.Process(pid).nice(NICE)
         people = await make_people([f"http://{address}" for address in files.stack.addresses], 20)
         await talk(files, people, ROUND)  # what is loaded once is loaded, and what is kept for good is kept
-        calm = latency(await talk(files, people, CALM))
+        calm = latency((await talk(files, people, CALM)).delivered)
         async with watched(processes(files)) as peaks:
             uploader = await start_uploader(files)
-            rounds: list[list[float]] = []
+            rounds: list[Records] = []
             while uploader.returncode is None:
                 rounds.append(await talk(files, people, ROUND))
             said, _ = await uploader.communicate()
-        loaded = latency([took for one in rounds[:-1] for took in one])  # the last one was calm by and by
+        del rounds[-1]  # calm by and by
+        loaded = latency([took for one in rounds for took in one.delivered])
+        late = latency([max(0.0, lag) for one in rounds for lag in one.lag])
     found = json.loads(said)
     report(found, calm, loaded, peaks)
     assert found["verdicts"] == {"clean": WAVES * FILES}
-    assert len(rounds) > 2
-    assert peaks["gateway-0"].grown < 128
-    assert peaks["consumers-1"].grown < 96
+    assert peaks["gateway-0"].grown < 160
+    assert peaks["consumers-1"].grown < 64
     assert peaks["consumers-0"].grown < 32
+    assert loaded.count > 500
+    assert loaded.max_ms < STALL_MS
+    if late.p99_ms > LATE_MS:
+        pytest.skip(f"too busy to tell: the tester was late by {late.p99_ms:.0f} ms itself; {ratios(calm, loaded)}")
     assert loaded.p99_ms < 2 * calm.p99_ms
 
 
-async def talk(files: Files, people: list[Person], plan: Plan) -> list[float]:
-    """Seconds from the moment when each message was meant to be sent until the others had it."""
+async def talk(files: Files, people: list[Person], plan: Plan) -> Records:
+    """Say something at a steady rate; counted from the moment when each message was meant to be sent until the others had it."""
     records = await Run(plan, people, [f"http://{address}" for address in files.stack.addresses])()
     assert records.refused == records.lost_connections == 0
-    return records.delivered
+    return records
 
 
 async def start_uploader(files: Files) -> asyncio.subprocess.Process:
@@ -125,6 +136,10 @@ def report(found: Mapping[str, object], calm: Latency, loaded: Latency, peaks: M
         print(
             f"{name}: {one.count} messages, p50 {one.p50_ms:.1f} ms, p99 {one.p99_ms:.1f} ms, most {one.max_ms:.0f} ms"
         )
-    print(f"p99 × {loaded.p99_ms / calm.p99_ms:.2f}, p50 × {loaded.p50_ms / calm.p50_ms:.2f}")
+    print(ratios(calm, loaded))
     for name, peak in peaks.items():
         print(f"{name}: +{peak.grown:.0f} MiB, {peak.share:.2f} of a processor")
+
+
+def ratios(calm: Latency, loaded: Latency) -> str:
+    return f"p99 × {loaded.p99_ms / calm.p99_ms:.2f}, p50 × {loaded.p50_ms / calm.p50_ms:.2f}"
