@@ -43,12 +43,12 @@ async def cut(chunks: AsyncIterable[bytes], size: int, part: int) -> AsyncGenera
             rest = rest[part - held :]
             buffer.seek(0)
             yield buffer
-            buffer.seek(0)
-            buffer.truncate()
+            buffer.seek(0)  # and not cut: the next part is written over this one, in the memory that is there
             held = 0
         buffer.write(rest)
         held += len(rest)
     if seen < size:
         raise WrongSize(f"{seen} of the announced {size} bytes")
+    buffer.truncate()
     buffer.seek(0)
     yield buffer

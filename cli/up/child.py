@@ -25,7 +25,10 @@ _PR_SET_PDEATHSIG: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run, and how to know that it serves. `ready` is asked again and again until it says True; None: nobody waits for it."""
+    """What to run, and how to know that it serves. `ready` is asked again and again until it says True; None: nobody waits for it.
+
+    `nice` as in nice(2): the higher, the more others go first.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -33,6 +36,7 @@ class Spec:
     ready: Probe | None
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     ready_seconds: float = 30.0
+    nice: int = 0
 
 
 class NotReady(Exception):
@@ -88,7 +92,7 @@ class Child:
             stderr=output,
             # A session of its own: Ctrl-C in the terminal reaches the supervisor alone, which stops in order.
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),
+            preexec_fn=_begin(os.getpid(), self.spec.nice),
         )
         self._group = self._process.pid
 
@@ -195,6 +199,18 @@ def how_it_ended(code: int | None) -> str:
         with contextlib.suppress(ValueError):
             return signal.Signals(-code).name
     return f"exit {code}"
+
+
+def _begin(supervisor: int, nice: int) -> Callable[[], None]:
+    """What the child does between fork and exec: it goes behind others, and is bound to the supervisor."""
+    bind = _die_with(supervisor)
+
+    def begin() -> None:
+        os.nice(nice)
+        if bind is not None:
+            bind()
+
+    return begin
 
 
 def _die_with(supervisor: int) -> Callable[[], None] | None:

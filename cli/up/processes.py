@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 from backplane.errors import Transient
 from backplane.leases import Leases
@@ -14,12 +14,16 @@ from backplane.settings import PREFIX, load_settings
 from cli.up.child import Probe, Spec
 from cli.up.folder import DataFolder
 from cli.up.ports import LOCALHOST
-from schemas.stages import STAGES, Runnable
+from schemas.stages import SCAN, STAGES
 
 Floor = tuple[Spec, ...]
 
 DRAIN_SECONDS: Final = 3
 """A gateway's goodbyes; short, because on one machine there is no other gateway to go to."""
+
+
+SCAN_NICE: Final = 10
+"""Of the process that judges files (nice(2)): on a busy machine a verdict waits, and messages do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,10 @@ def environment(environ: Mapping[str, str], folder: DataFolder, options: Options
 def floors(options: Options, environ: Mapping[str, str], folder: DataFolder) -> tuple[Floor, ...]:
     """Consumers first, gateways above them: whoever may send is sure that somebody works."""
     return (
-        tuple(_consumers(number, environ, folder) for number in range(1, options.consumers + 1)),
+        (
+            *(_consumers(number, environ, folder) for number in range(1, options.consumers + 1)),
+            *_scanner(environ, folder),
+        ),
         tuple(_gateway(number, port, environ, folder) for number, port in enumerate(options.gateway_ports, 1)),
     )
 
@@ -83,11 +90,20 @@ def _gateway(number: int, port: int, environ: Mapping[str, str], folder: DataFol
 def _consumers(number: int, environ: Mapping[str, str], folder: DataFolder) -> Spec:
     return Spec(
         name=f"consumers-{number}",
-        command=(sys.executable, "-P", "-m", "consumers", "--stages", ",".join(get_args(Runnable))),
+        command=(sys.executable, "-P", "-m", "consumers", "--stages", ",".join(STAGES)),
         folder=folder.path,
         ready=partitions_owned(environ),
         environ=environ,
     )
+
+
+def _scanner(environ: Mapping[str, str], folder: DataFolder) -> Floor:
+    """Apart from the other stages, and behind them: looking through large files must not hold up a message."""
+    if load_settings(environ).s3_url is None:  # nothing to scan: it would end at once
+        return ()
+    # Not waited for: what is uploaded before it is up is scanned then.
+    command = (sys.executable, "-P", "-m", "consumers", "--stages", SCAN)
+    return (Spec("scanner", command, folder.path, ready=None, environ=environ, nice=SCAN_NICE),)
 
 
 def partitions_owned(environ: Mapping[str, str]) -> Probe:

@@ -137,10 +137,11 @@ class Stack:
     consumers: list[Process]
     redis: Redis
     store: Store
+    scanners: list[Process] = field(default_factory=list)
 
     @property
     def processes(self) -> list[Process]:
-        return [*self.gateways, *self.consumers]
+        return [*self.gateways, *self.consumers, *self.scanners]
 
     @property
     def addresses(self) -> list[str]:
@@ -153,11 +154,14 @@ class Stack:
         }
 
     async def ready(self) -> None:
-        """Every gateway that runs is ready, and every partition has an owner for each stage."""
+        """Every gateway that runs is ready, those that scan answer, and every partition has an owner for each stage."""
 
         async def all_ready() -> bool:
             for process in self.gateways:
                 if process.running is not None and (await process.get("/health/ready"))[0] != 200:
+                    return False
+            for process in self.scanners:
+                if process.running is not None and (await process.get("/metrics", process.internal_port))[0] != 200:
                     return False
             return all(len(owners) == PARTITIONS for owners in (await self.owners()).values())
 
@@ -188,6 +192,7 @@ async def run_stack(
     *,
     gateways: int = 2,
     consumers: int = 2,
+    scanners: int = 0,
     redis: Server | None = None,
     mongodb: Server | None = None,
     of_kind: Mapping[str, Mapping[str, str]] | None = None,
@@ -199,7 +204,8 @@ async def run_stack(
     Args:
         folder: an empty one, for data and output.
         gateways: how many.
-        consumers: how many processes, each with all stages.
+        consumers: how many processes, each with all stages that have partitions.
+        scanners: how many processes, each with the scan stage alone.
         redis: the server, not started yet; a plain one if not given.
         mongodb: the same.
         of_kind: settings of the gateways (`gateway`) or of the consumers alone.
@@ -251,6 +257,7 @@ async def run_stack(
             [process("consumers", n, "--stages", ",".join(STAGES)) for n in range(consumers)],
             client,
             store,
+            [process("consumers", n, "--stages", "scan") for n in range(consumers, consumers + scanners)],
         )
         for one in processes:
             one.start()

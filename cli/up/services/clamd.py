@@ -30,6 +30,8 @@ PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 DATABASE: Final = Path("/var/lib/clamav")
 SIGNATURES: Final = frozenset({".cvd", ".cld", ".ndb", ".ldb", ".hdb", ".hsb"})
 SOCKET: Final = "clamd.ctl"
+NICE: Final = 10
+"""Behind everybody who handles messages (nice(2))."""
 LONGEST_SOCKET: Final = 100
 """Bytes of the path of a UNIX socket; Linux takes 107 (unix(7)), macOS 103."""
 
@@ -51,7 +53,7 @@ def clamd(environ: Mapping[str, str], folder: DataFolder) -> Service:
     config.write_text(configuration(data, socket, database), encoding="utf-8")
     url = f"unix://{quote(str(socket))}"
     # Not waited for: it reads its signatures for up to a minute, and nobody needs it to chat.
-    spec = Spec(NAME, (str(program), f"--config-file={config}"), data, ready=None)
+    spec = Spec(NAME, (str(program), f"--config-file={config}"), data, ready=None, nice=NICE)
     said = f"{_origin(program, config)}, starting: uploads stay pending until it answers"
     return Service(NAME, url, said, {SCANNER_URL: url}, spec)
 

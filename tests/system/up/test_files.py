@@ -15,8 +15,9 @@ from backplane.errors import Transient
 from backplane.scanner import Clean, Infected, Scanner, parse_address
 from backplane.settings import Settings, load_settings
 from cli import embedded
-from cli.up import ports
+from cli.up import ports, processes
 from cli.up.folder import DataFolder
+from cli.up.processes import Options
 from cli.up.services import choice
 from cli.up.services import clamd as scanning
 from cli.up.services import seaweedfs as storing
@@ -79,6 +80,18 @@ def test_no_two_services_get_one_port(folder: DataFolder) -> None:
     kept = ",".join(folder.choices(ending="-port").values()).split(",")
     assert len(kept) == len(set(kept)) == 12
     assert [spec.name for spec in services.specs] == ["redis", "mongodb", "seaweedfs"]
+
+
+def test_files_are_scanned_apart_and_behind_the_rest(folder: DataFolder) -> None:
+    """Else large files would hold up messages; see tests/system/test_large_files.py."""
+    services = choice.choose({scanning.SCANNER_URL: ""}, folder)
+    environ = services.settle({"HEADRACE_ENVIRONMENT": "development"})
+    (consumers, scanner), _ = processes.floors(Options(folder.path), environ, folder)
+    assert "scan" not in consumers.command[-1].split(",")
+    assert (scanner.command[-1], consumers.nice) == ("scan", 0)
+    assert scanner.nice > 0
+    without, _ = processes.floors(Options(folder.path), environ | {"HEADRACE_S3_URL": ""}, folder)
+    assert [spec.name for spec in without] == ["consumers-1"]
 
 
 def test_keys_that_are_settled_win_over_a_file_of_the_user_s(folder: DataFolder, tmp_path: Path) -> None:

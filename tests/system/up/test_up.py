@@ -83,7 +83,7 @@ def test_a_demo_survives_the_death_of_a_gateway_of_the_supervisor_and_of_everyth
 
     store(settings_of(first.data), "an attachment")
     children = first.children()
-    assert len(children) == 5
+    assert len(children) == 6
     first.send(signal.SIGKILL)
     first.wait()
     until(lambda: not any(is_running(pid) for pid in children))
