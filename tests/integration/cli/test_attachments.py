@@ -1,117 +1,142 @@
-"""`headrace migrate` and `headrace doctor` on what attachments need: a real object store, a real clamd."""
+"""`headrace attachments` on a real deployment."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
+import time
+import uuid
 
-import pytest
-
-from backplane.settings import Settings
-from cli import embedded
+from backplane.redis import Redis
+from backplane.scans import Job, ScannerSeen, Scans
+from backplane.store.attachments import StoredAttachment
+from backplane.store.mongo import Store
+from schemas.ids import AttachmentId, MessageId, UserId
 from tests.integration.cli.conftest import Deployment
-from tests.integration.cli.test_doctor import doctor
-from tests.objects import opened, settings_for, when_it_serves
-from tests.services import SeaweedServer, clamd_server, free_port, seaweedfs_server
+from tests.integration.cli.test_users import People, headrace, with_people
+
+NOW_MS = time.time_ns() // 1_000_000
+LONG_AGO_MS = NOW_MS - 3_600_000
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    server = seaweedfs_server(tmp_path_factory.mktemp("s3"))
-    server.start()
+def a_file(deployment: Deployment, **more: object) -> str:
+    file = StoredAttachment(
+        **{
+            "attachment_id": AttachmentId(str(uuid.uuid4())),
+            "owner_id": UserId("ann"),
+            "name": "a.txt",
+            "content_type": "text/plain",
+            "size": 3,
+            "created_ms": LONG_AGO_MS,
+            "status": "pending",
+            "queued_ms": LONG_AGO_MS,
+            **more,
+        }
+    )
 
-    async def wait(settings: Settings) -> None:
-        async with opened(settings) as objects:
-            await when_it_serves(objects)
+    async def work(store: Store) -> None:
+        await store.migrate(deployment.settings.names)
+        await store.attachments.create(file)
 
-    asyncio.run(wait(settings_for(server)))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def store(s3: SeaweedServer) -> dict[str, str]:
-    """The environment of a deployment with an object store, whose buckets are not there yet."""
-    settings = settings_for(s3)
-    access, secret = embedded.seaweedfs_keys(s3.folder)
-    return {
-        "HEADRACE_S3_URL": str(settings.s3_url),
-        "HEADRACE_S3_ACCESS_KEY": access,
-        "HEADRACE_S3_SECRET_KEY": secret,
-        "HEADRACE_S3_BUCKET": settings.s3_bucket,
-        "HEADRACE_S3_QUARANTINE_BUCKET": settings.s3_quarantine_bucket,
-    }
+    deployment.with_store(work)
+    return file.attachment_id
 
 
-def test_migrate_makes_the_buckets_once_and_its_check_misses_them(
-    deployment: Deployment, store: dict[str, str]
-) -> None:
-    deployment.json("migrate")
-    refused = deployment.run("migrate", "--check", **store)
-    assert refused.returncode == 1
-    assert "there is no bucket" in refused.stderr
-    assert doctor(deployment, 1, **store)["s3"]["fix"] == "`headrace migrate`"
-    made = deployment.run("migrate", **store)
-    assert made.returncode == 0
-    assert f"made the bucket {store['HEADRACE_S3_BUCKET']}" in made.stdout
-    assert f"made the bucket {store['HEADRACE_S3_QUARANTINE_BUCKET']}" in made.stdout
-    assert deployment.run("migrate", **store).stdout == ""
-    assert deployment.run("migrate", "--check", **store).returncode == 0
-    rows = doctor(deployment, 0, **store)
-    assert rows["s3"]["is"] == "ok"
-    assert rows["s3 TLS"]["is"] == "ok"
-    assert rows["scanner"]["is"] == "warning", "there are attachments, and nothing to scan them with"
+def with_scans(deployment: Deployment, work) -> object:
+    async def run() -> object:
+        redis = await Redis.open(deployment.settings)
+        try:
+            return await work(Scans(redis))
+        finally:
+            await redis.close()
+
+    return asyncio.run(run())
 
 
-def test_wrong_keys_are_told_without_a_traceback(deployment: Deployment, store: dict[str, str]) -> None:
-    wrong = store | {"HEADRACE_S3_SECRET_KEY": "hunter2"}
-    deployment.json("migrate")
-    for command in (["migrate"], ["migrate", "--check"]):
-        done = deployment.run(*command, **wrong)
-        assert done.returncode == 1, command
-        assert "unexpected" not in done.stderr
-        assert "hunter2" not in done.stderr
-    assert "HEADRACE_S3_SECRET_KEY" in doctor(deployment, 1, **wrong)["s3"]["fix"]
+def ids(rows: list[dict]) -> set[str]:
+    return {row["attachment_id"] for row in rows}
 
 
-def test_a_store_that_is_away_is_exit_code_3(deployment: Deployment, store: dict[str, str]) -> None:
-    away = store | {"HEADRACE_S3_URL": f"http://127.0.0.1:{free_port()}"}
-    done = deployment.run("migrate", **away)
-    assert done.returncode == 3
-    assert len(done.stderr.splitlines()) == 1
-    assert doctor(deployment, 1, **away)["s3"]["is"] == "error"
+def test_ls_lists_them_by_status(deployment: Deployment) -> None:
+    pending, clean = a_file(deployment), a_file(deployment, status="clean", queued_ms=NOW_MS)
+    announced = a_file(deployment, status="uploading", queued_ms=0, loose_ms=LONG_AGO_MS)
+    assert ids(deployment.json("attachments", "ls")) == {pending, clean}
+    assert ids(deployment.json("attachments", "ls", "--status", "clean")) == {clean}
+    assert ids(deployment.json("attachments", "ls", "--status", "uploading")) == {announced}
+    assert len(deployment.json("attachments", "ls", "--limit", "1")) == 1
+    assert "a.txt" in deployment.run("attachments", "ls").stdout
 
 
-def test_a_scanner_that_is_away_is_an_error_and_the_rest_is_looked_at(deployment: Deployment, tmp_path: Path) -> None:
-    deployment.json("migrate")
-    rows = doctor(deployment, 1, HEADRACE_SCANNER_URL=f"unix://{tmp_path}/clamd.ctl")
-    assert rows["scanner"]["is"] == "error"
-    assert rows["mongodb layout"]["is"] == "ok"
+def test_what_is_stuck_is_shown_with_why(deployment: Deployment) -> None:
+    a_file(deployment, queued_ms=NOW_MS)  # has just come
+    a_file(deployment, status="clean")
+    waits, breaks = a_file(deployment), a_file(deployment, attempts=7)
+    untold = a_file(deployment, status="clean", message_id=MessageId("m"), check_ms=LONG_AGO_MS)
+    gone = a_file(deployment, status="clean", gone_ms=LONG_AGO_MS)
+    why = {row["attachment_id"]: row["why"] for row in deployment.json("attachments", "ls", "--stuck")}
+    assert why.keys() == {waits, breaks, untold, gone}
+    assert "headrace doctor" in why[waits]
+    assert "7 times" in why[breaks]
+    assert "message" in why[untold]
+    assert "withdrawn" in why[gone]
+    assert ids(deployment.json("attachments", "ls", "--stuck", "--older", "7200")) == set()
 
 
-@pytest.mark.parametrize(
-    ("options", "wrong"),
-    [
-        ({"StreamMaxLength": "30M", "MaxFileSize": "30M"}, set[str]()),
-        ({"StreamMaxLength": "2M"}, {"scanner size"}),
-        ({"AlertExceedsMax": "no", "AlertEncrypted": "no"}, {"scanner limits", "scanner encryption"}),
-    ],
-    ids=["in order", "too small", "careless"],
-)
-def test_a_scanner_is_judged_by_what_it_does(
-    deployment: Deployment, tmp_path: Path, options: dict[str, str], wrong: set[str]
-) -> None:
-    clamd = clamd_server(tmp_path / "clamd", **options)
-    if clamd is None:
-        pytest.skip("clamd is not installed (Debian: apt-get install clamav-daemon)")
-    deployment.json("migrate")
-    clamd.start()
-    try:
-        rows = doctor(deployment, 1 if wrong else 0, HEADRACE_SCANNER_URL=f"tcp://127.0.0.1:{clamd.port}")
-    finally:
-        clamd.kill()
-    scanner = {what: row["is"] for what, row in rows.items() if what.startswith("scanner")}
-    assert set(scanner) == {
-        f"scanner{more}" for more in ("", " test file", " signatures", " limits", " encryption", " size")
-    }
-    assert {what for what, level in scanner.items() if level != "ok"} == wrong
-    assert "one's own" in rows["scanner signatures"]["seen"]
+def test_rescan_asks_for_clean_files_of_other_signatures_and_only_when_told_to(deployment: Deployment) -> None:
+    old = a_file(deployment, status="clean", signatures="1.4/1")
+    a_file(deployment, status="clean", signatures="1.4/2", queued_ms=NOW_MS)
+    infected = a_file(deployment, status="infected")
+    with_scans(deployment, lambda scans: scans.note(ScannerSeen(True, NOW_MS, "1.4/2")))
+    assert deployment.json("attachments", "rescan", "--outdated") == [{"clean": 1, "asked": 0, "signatures": "1.4/2"}]
+    assert with_scans(deployment, lambda scans: scans.take(10)) == []
+    assert deployment.json("attachments", "rescan", "--outdated", "--execute")[0]["asked"] == 1
+    assert deployment.json("attachments", "rescan", old, infected, "--execute")[0]["asked"] == 1
+    jobs: list[Job] = with_scans(deployment, lambda scans: scans.take(10))  # type: ignore[assignment]
+    assert [(job.attachment_id, job.kind) for job in jobs] == [(old, "rescan"), (old, "rescan")]
+
+
+def test_rescan_wants_to_know_which(deployment: Deployment) -> None:
+    assert deployment.run("attachments", "rescan").returncode == 2
+    assert deployment.run("attachments", "rescan", "--outdated", str(uuid.uuid4())).returncode == 2
+    assert "no attachment's id" in deployment.run("attachments", "rescan", "x").stderr
+
+
+def test_sweep_waits_for_a_consumer_and_says_what_it_found(deployment: Deployment) -> None:
+    a_file(deployment)
+    done = deployment.run("attachments", "sweep", "--wait", "1")
+    assert done.returncode == 1
+    assert "stage `scan`" in done.stderr
+
+    async def run() -> None:
+        redis = await Redis.open(deployment.settings)
+        scans = Scans(redis)
+        asking = asyncio.create_task(asyncio.to_thread(deployment.json, "attachments", "sweep"))
+        await scans.note_swept({"loose": 2})
+        while not asking.done():
+            for job in await scans.take(10):
+                assert job.kind == "sweep"
+                await scans.done(job)
+            await asyncio.sleep(0.05)
+        assert await asking == [{"loose": 2}]
+        await redis.close()
+
+    asyncio.run(run())
+
+
+def test_the_files_of_an_erased_person_are_withdrawn(deployment: Deployment) -> None:
+    async def then(people: People, store: Store) -> None:
+        mine = StoredAttachment(
+            attachment_id=AttachmentId(str(uuid.uuid4())),
+            owner_id=people.ann.user_id,
+            name="a.txt",
+            content_type="text/plain",
+            size=3,
+            created_ms=1,
+            loose_ms=1,
+        )
+        await store.attachments.create(mine)
+        done = await headrace(deployment, "users", "erase", people.ann.username, "--yes", "--json")
+        assert done.returncode == 0, done.stderr
+        found = await store.attachments.get(mine.attachment_id)
+        assert found is not None
+        assert found.gone_ms is not None
+        assert found.loose_ms is None
+
+    with_people(deployment, then)
