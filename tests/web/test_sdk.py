@@ -26,7 +26,13 @@ def run(*command: str | Path, cwd: Path = WEB) -> str:
     """What it prints; its failure is the test's, with all that it said."""
     environment = {**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
     done = subprocess.run(
-        [str(one) for one in command], cwd=cwd, capture_output=True, text=True, timeout=110, env=environment
+        [str(one) for one in command],
+        check=False,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=environment,
     )
     if done.returncode:
         pytest.fail(f"{command[1]}\n{done.stdout}\n{done.stderr}", pytrace=False)
