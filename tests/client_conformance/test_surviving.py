@@ -1,5 +1,6 @@
 """What is on disk when the process is killed: the outbox, the position, and both moved in one step (D3)."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,35 @@ async def test_message_written_before_we_knew_who_we_are_is_this_users(
     server.states.append(state(3, user=OTHER))
     await session.connected(3, user=OTHER)
     assert (await session.expect("message.send"))["client_msg_id"] == key
+
+
+async def test_wherever_it_is_killed_exactly_what_is_above_the_position_is_sent_again(
+    server: ScriptedServer, run: Run, store: str
+) -> None:
+    """D3: a row that left the outbox before its event was handled would be lost with it, one that stayed would be said twice."""
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    rooms = [f"00000000-0000-4000-8000-{n:012x}" for n in range(1, 21)]
+    program = await run(store=store)
+    session = await server.fresh(0)
+    await program.item("resynced")
+    keys = [await program.send(str(n), room) for n, room in enumerate(rooms, 1)]
+    handled = 0
+    while handled < len(rooms):
+        frames = [await session.expect("message.send") for _ in keys[handled:]]
+        assert {frame["client_msg_id"] for frame in frames} == set(keys[handled:]), f"seed {seed}"
+        await session.ping(handled)
+        last = min(handled + chance.randint(2, 9), len(rooms))
+        for n in range(handled + 1, last + 1):
+            data = message(1, client_msg_id=keys[n - 1], sender=USER, conversation_id=rooms[n - 1], message_id=f"m{n}")
+            await session.event(n, "message.created", data)
+        for _ in range(last - handled if last == len(rooms) else chance.randint(0, last - handled)):
+            await program.item("message.created")
+        await program.kill()
+        program = await run(store=store)
+        session, resume = await resumed(server)
+        assert resume is not None
+        handled = int(resume.split("-")[1])
+        await session.connected(handled)
+    await session.ping(handled)
+    assert await program.pending() == [], f"seed {seed}"
