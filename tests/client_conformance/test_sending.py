@@ -123,8 +123,12 @@ async def test_lost_reply_is_resent_on_the_next_connection(server: ScriptedServe
     session.cut()
     session = await server.session()
     assert (await session.expect("connect"))["resume"] == f"{EPOCH}-3"
+    connected_at = time.monotonic()
     await session.connected(3)
     again = await session.expect("message.send")
+    assert (
+        time.monotonic() - connected_at
+    ) * program.speed < ACCEPT_S - 1  # at once, not when a reply would have been late
     assert unnumbered(again) == unnumbered(frame)
     await session.store(4, again, 1)
     assert (await program.outcome(key, "stored"))["seq"] == 1

@@ -35,8 +35,13 @@ async def test_expired_token_is_renewed_before_the_next_connection(server: Scrip
     await session.connected(1)
     await session.close(4004)
     await give(program, "second")
-    hello = await (await server.session()).expect("connect")
+    session = await server.session()
+    hello = await session.expect("connect")
     assert (hello["token"], hello["resume"]) == ("second", f"{EPOCH}-1")
+    await session.connected(1)
+    await session.close(4005)
+    assert (await (await server.session()).expect("connect"))["token"] == "second"
+    assert program.nothing_new("token")
 
 
 async def test_expiring_token_is_replaced_on_the_live_socket(server: ScriptedServer, run: Run) -> None:
