@@ -192,6 +192,7 @@ export class Core {
       if (this.#mendRequest === null) {
         const after = this.inbox.last ? formatPosition(this.inbox.last) : this.#head;
         this.#mendRequest = this.#ask({ type: 'sync', after, limit: 1 });
+        this.#mendDeadAt = now + MEND_MS; // other words may come meanwhile, and while this waits no gap is mended
         this.#mends = false;
       }
       this.line.probed(now);
