@@ -114,16 +114,16 @@ class Driven {
     this.#name = name;
   }
 
-  async start({ url, token, store = null, device, outbox = 1000, inbox = 1000, hold = false }) {
+  async start({ url, token, store = null, device, outbox = 1000, hold = false }) {
     const Kind = store ? FileStore : MemoryStore;
     this.store = new (hold ? held(Kind) : Kind)(store);
     const api = new Api({ url, token: remembering(token === null ? () => this.#ask() : async () => token) });
-    const options = { api, url, store: this.store, deviceId: device, tabs: false, outboxCap: outbox, inboxLimit: inbox };
+    const options = { api, url, store: this.store, deviceId: device, tabs: false, receipts: false, outboxCap: outbox };
     const client = (this.client = new Client(options));
     client.addEventListener('link', () => this.#report('link', { link: client.link }));
     client.addEventListener('event', ({ detail }) => this.#report('item', { kind: 'event', name: detail.event, ...detail }));
     client.addEventListener('ephemeral', ({ detail }) => this.#report('item', { kind: 'ephemeral', name: detail.event, ...detail }));
-    client.addEventListener('resynced', ({ detail }) => this.#report('item', { kind: 'resynced', name: 'resynced', ...described(detail) }));
+    client.addEventListener('resynced', ({ detail }) => this.#report('item', { kind: 'resynced', name: 'resynced', reason: detail, ...described(client.view) }));
     client.addEventListener('stopped', ({ detail }) => this.#report('stopped', { code: detail.code ?? null, reason: detail.message }));
     client.addEventListener('sending', ({ detail }) => this.#follow(detail));
     await client.start();
@@ -180,7 +180,7 @@ class Driven {
   }
 
   pending() {
-    return { keys: this.client.pending().map((sending) => sending.clientMsgId) };
+    return { keys: this.client.pending().filter(({ state }) => state !== 'failed').map(({ clientMsgId }) => clientMsgId) };
   }
 
   async take() {
@@ -202,10 +202,9 @@ class Driven {
     return promise;
   }
 
-  /** It is on disk before the test hears of it. */
-  async #sent(sending) {
+  /** The store has written it by now. */
+  #sent(sending) {
     this.#follow(sending);
-    await sending.kept;
     return { key: sending.clientMsgId };
   }
 
@@ -238,9 +237,10 @@ function remembering(source) {
   };
 }
 
-function described({ state, reason }) {
-  const rooms = state.conversations.map((one) => [one.conversation_id, (one.messages ?? []).map((message) => message.content?.text ?? '')]);
-  return { reason, position: state.position, rooms: Object.fromEntries(rooms) };
+/** The state as the view has taken it in. */
+function described({ position, rooms }) {
+  const texts = ({ messages }) => messages.filter(({ seq }) => seq !== null).map(({ content }) => content?.text ?? '');
+  return { position, rooms: Object.fromEntries([...rooms].map(([id, room]) => [id, texts(room)])) };
 }
 
 function say(frame) {

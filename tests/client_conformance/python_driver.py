@@ -73,7 +73,6 @@ class Driven:
         store: str | None = None,
         device: str | None = None,
         outbox: int = 1000,
-        inbox: int = 1000,
         hold: bool = False,
     ) -> None:
         self.client = Client(
@@ -82,7 +81,6 @@ class Driven:
             store=store,
             device_id=device,
             outbox_cap=outbox,
-            inbox_limit=inbox,
         )
         await self.client.__aenter__()
         self.events = self.client.events()

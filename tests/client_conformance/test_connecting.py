@@ -1,6 +1,7 @@
 """The connection: who is told what first, and when it is tried again."""
 
 import asyncio
+import json
 import time
 from collections import Counter
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.client_conformance.conftest import Run
 from tests.client_conformance.program import Program, Refused
-from tests.client_conformance.scripted import EPOCH, Frame, ScriptedServer, Session, message, state
+from tests.client_conformance.scripted import CHAT, EPOCH, Frame, ScriptedServer, Session, message, state
 
 pytestmark = pytest.mark.anyio
 
@@ -246,7 +247,34 @@ async def test_unknown_frames_fields_and_events_are_tolerated(server: ScriptedSe
 async def test_noise_is_passed_over(server: ScriptedServer, run: Run) -> None:
     program = await run()
     session = await server.fresh()
-    for noise in ["", "{", "null", "[]", '"type"', '{"type": 7}', "{}", '{"type":"event"}']:
+    for noise in [
+        "null",
+        "[]",
+        '"type"',
+        "{}",
+        '{"type": 7}',
+        *(json.dumps({"type": one}) for one in ("event", "reply")),
+    ]:
         await session.connection.send(noise)
     await session.event(1, "message.created", message(1))
     assert [item["name"] for item in await program.items(2)] == ["resynced", "message.created"]
+
+
+async def test_event_of_a_shape_that_is_not_known_moves_the_position_like_any_other(
+    server: ScriptedServer, run: Run
+) -> None:
+    program = await run()
+    session = await server.fresh()
+    await program.item("resynced")
+    shapes = [
+        ("message.created", {"text": "from the future"}),
+        ("message.rejected", {"conversation_id": CHAT}),
+        ("member.left", {"conversation_id": CHAT}),
+        ("receipt.updated", {"conversation_id": CHAT}),
+        ("conversation.updated", {"title": "?"}),
+    ]
+    for offset, (name, data) in enumerate(shapes, 1):
+        await session.event(offset, name, data, event_id=str(offset))
+        assert (await program.item(name))["data"] == data
+    session.cut()
+    assert (await (await server.session()).expect("connect"))["resume"] == f"{EPOCH}-{len(shapes)}"

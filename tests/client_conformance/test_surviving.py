@@ -114,6 +114,7 @@ async def test_refused_message_is_off_the_disk(server: ScriptedServer, run: Run,
     await session.refuse(await session.expect("message.send"), "bad_request")
     await program.outcome(first, "rejected")
     await session.expect("message.send")
+    await program.sleep(1)
     await program.kill()
     await run(store=store)
     session = await server.ready()

@@ -97,7 +97,9 @@ export class Socket {
     this.#wiring.changed();
     try {
       const token = await this.#wiring.token({ renew: this.#core.line.tokenStale });
-      if (!gone()) this.#connect(number, token);
+      if (gone()) return;
+      this.#core.line.tokenStale = false;
+      this.#connect(number, token);
     } catch (failure) {
       if (gone()) return;
       const refused = failure instanceof ApiError ? failure : null;
