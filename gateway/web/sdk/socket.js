@@ -98,8 +98,10 @@ export class Socket {
     this.#wiring.changed();
     try {
       const token = await this.#wiring.token(this.#core.line.tokenStale ? { renew: true, stale: this.#token } : {});
+      if (gone()) return;
       this.#token = token;
-      if (!gone()) this.#connect(number, token);
+      this.#core.line.tokenStale = false;
+      this.#connect(number, token);
     } catch (failure) {
       if (gone()) return;
       const refused = failure instanceof ApiError ? failure : null;
