@@ -6,7 +6,7 @@
  */
 
 import { reconnectDelay } from './backoff.js';
-import { OutboxFull, Stopped } from './errors.js';
+import { Stopped } from './errors.js';
 import { Inbox } from './inbox.js';
 import { Interest } from './interest.js';
 import { Line } from './link.js';
@@ -36,7 +36,6 @@ export class Core {
   #random;
   #saved;
   #client;
-  #cap;
   /** @type {Effect[]} */
   #out = [];
   /** What was stored lately: a late rejection of it is not to be believed. @type {Map<string, true>} */
@@ -54,12 +53,11 @@ export class Core {
 
   /**
    * @param {Saved} saved
-   * @param {{client?: Record<string, string>, outboxCap?: number, inboxLimit?: number, random?: Random}} [options]
+   * @param {{client?: Record<string, string>, inboxLimit?: number, random?: Random}} [options]
    */
-  constructor(saved, { client = {}, outboxCap = 1000, inboxLimit = 1000, random = Math.random } = {}) {
+  constructor(saved, { client = {}, inboxLimit = 1000, random = Math.random } = {}) {
     this.#saved = { ...saved };
     this.#client = client;
-    this.#cap = outboxCap;
     this.#random = random;
     this.#outbox = new Outbox(random);
     this.inbox = new Inbox(inboxLimit);
@@ -101,7 +99,7 @@ export class Core {
       this.#dispatch(JSON.parse(text), now);
     } catch (failure) {
       if (!(failure instanceof SyntaxError)) throw failure;
-      this.#out.push({ do: 'hang', why: `not a frame of the protocol: ${failure.message}` });
+      this.#out.push({ do: 'hang', why: `not a frame: ${failure.message}` });
     }
     return this.#pumped(now);
   }
@@ -115,11 +113,6 @@ export class Core {
     this.marks.disconnected();
     this.interest.disconnected();
     return this.#effects();
-  }
-
-  /** Whether `put` would take a new row. Throws `OutboxFull`. */
-  checkRoom() {
-    if (this.outboxSize >= this.#cap) throw new OutboxFull(`${this.#cap} messages wait for the server already`);
   }
 
   /** A row for the outbox. Told twice, also after it failed, it is taken once. @param {Row} row @param {number} now */
@@ -253,7 +246,7 @@ export class Core {
   #connected(frame, now) {
     const { user_id: userId, position, recovered, resync } = frame;
     if (this.userId && this.userId !== userId) {
-      this.#out.push({ do: 'stop', error: new Stopped('the token belongs to another user than before; make a new Client') });
+      this.#out.push({ do: 'stop', error: new Stopped('the token is of another user; make a new Client') });
       return;
     }
     const stranger = userId !== (this.userId ?? this.#saved.userId);

@@ -38,15 +38,6 @@ export class Marks {
   #known = new Map();
   #writeAt = 0;
 
-  get size() {
-    return this.#waiting.size;
-  }
-
-  /** Marks that are not confirmed: for whoever goes on in our place. */
-  waiting() {
-    return [...this.#waiting.values()].map(({ conversationId, threadRootId, levels }) => ({ conversationId, threadRootId, levels }));
-  }
-
   /**
    * Want these levels; what is known to be reached needs nothing.
    *
