@@ -25,7 +25,7 @@ const RESYNC_SPREAD_MS = 2000;
 export class Core {
   /** @type {string | null} */
   userId = null;
-  counts = { connects: 0, recoveries: 0, resyncs: 0, gaps: 0, frames: 0, events: 0, sent: 0, resent: 0, accepted: 0, stored: 0, rejected: 0 };
+  counts = { connects: 0, recoveries: 0, resyncs: 0, gaps: 0, sent: 0, resent: 0, accepted: 0, stored: 0, rejected: 0 };
   marks = new Marks();
   interest = new Interest();
   /** Refused for good, until the person tries again or throws them away. @type {Map<string, Row>} */
@@ -93,7 +93,6 @@ export class Core {
 
   /** A frame came. @param {string} text @param {number} now */
   received(text, now) {
-    this.counts.frames += 1;
     this.line.heard(now);
     try {
       this.#dispatch(JSON.parse(text), now);
@@ -296,7 +295,6 @@ export class Core {
     const heard = this.inbox.hear(entry);
     if (heard === 'foreign') return this.#beginLoad('epoch_changed', RESYNC_SPREAD_MS, now);
     if (heard === 'taken') {
-      this.counts.events += 1;
       this.#out.push({ do: 'deliver', position: entry.position, entry: this.inbox.isNews(entry) && !hide ? entry : null });
     }
     if (!hide) this.#settle(id, message, error);
