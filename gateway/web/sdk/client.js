@@ -108,7 +108,7 @@ export class Client extends EventTarget {
       depose: () => this.#depose(),
       hear: (message) => this.#hear(message),
     });
-    this.#tabs.post({ hello: this.#tabs.id });
+    this.#hello();
   }
 
   /** Disconnect. What is not stored yet stays in the store's outbox. */
@@ -295,7 +295,7 @@ export class Client extends EventTarget {
     this.#leader?.depose();
     this.#leader = null;
     this.#follows = false;
-    this.#tabs?.post({ hello: this.#tabs.id });
+    this.#hello();
     this.#say('leader', false);
   }
 
@@ -308,12 +308,17 @@ export class Client extends EventTarget {
       if (message.hello) this.#tabs?.post({ to: message.hello, news: this.#leader.snapshot() });
       else if (message.do) this.#leader.obey(message);
     } else if (message.here) {
-      this.#tabs?.post({ hello: this.#tabs.id });
+      this.#hello();
     } else if (message.to) {
-      if (message.to === this.#tabs?.id) void this.#ready.then(() => this.#follow(message.news));
+      if (message.to === this.#tabs?.id) this.#follow(message.news);
     } else if (message.news && this.#follows) {
       this.#mirror.hear(message);
     }
+  }
+
+  /** Ask the leader what it has, once we have what is on disk: from its answer on nothing that it tells may be missed. */
+  #hello() {
+    void this.#ready.then(() => this.#tabs?.post({ hello: this.#tabs.id }));
   }
 
   /** The leader shows us what it has: what it tells from now on continues that. @param {News} snapshot */

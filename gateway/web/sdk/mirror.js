@@ -67,6 +67,7 @@ export class Mirror {
         this.retryAt = news.retryAt;
         return this.#say('link', news.link);
       case 'adopt':
+        if (view.userId !== news.userId) view.forget();
         view.userId = news.userId;
         for (const [id, one] of this.sendings) if (one.user && one.user !== news.userId) this.sendings.delete(id);
         return this.restore(news.rows);
