@@ -83,14 +83,6 @@ export class View {
     return this.#adopt(state.conversations.map((one) => new Room(one, this.userId)));
   }
 
-  /** It was somebody else's. */
-  forget() {
-    this.rooms.clear();
-    this.blocked.clear();
-    this.position = null;
-    this.#touched(null);
-  }
-
   /** @param {number} limit how many messages of each conversation @returns {Dump} */
   dump(limit) {
     const rooms = Object.fromEntries([...this.rooms].map(([id, room]) => [id, room.dump(limit)]));
