@@ -149,7 +149,7 @@ async def test_accepted_but_not_stored_it_is_sent_again_after_thirty_seconds_the
     server: ScriptedServer, run: Run
 ) -> None:
     """B13"""
-    program = await run(speed=60)
+    program = await run(speed=30)
     server.states.append(state(0))
     session = await server.session()
     await session.expect("connect")
