@@ -68,6 +68,17 @@ def test_it_can_be_packed(tmp_path: Path) -> None:
     assert files == modules | {"package.json"} | {f"dist/{name.removesuffix('.js')}.d.ts" for name in modules}
 
 
+def test_the_documented_program_has_the_right_types(tmp_path: Path) -> None:
+    blocks = (HERE.parents[1] / "docs" / "sdk.md").read_text(encoding="utf-8").split("```js\n")[1:]
+    assert blocks
+    for number, block in enumerate(blocks):
+        code = block.partition("```")[0].replace("'headrace'", f"'{SDK / 'index.js'}'")
+        (tmp_path / f"{number}.mjs").write_text(code, encoding="utf-8")
+    config = {"extends": str(WEB / "tsconfig.json"), "include": [str(tmp_path / "*.mjs")]}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config))
+    run(NODE, MODULES / "typescript" / "bin" / "tsc", "--project", tmp_path / "tsconfig.json")
+
+
 def test_modules_need_nothing_but_each_other() -> None:
     assert "dependencies" not in json.loads((SDK / "package.json").read_text())
     names = {path.name for path in SDK.glob("*.js")}
