@@ -45,6 +45,7 @@ from gateway.socket.hub import Hub
 from gateway.socket.transport import uvicorn_options
 from gateway.tokens import Tokens
 from gateway.uploads import Uploads
+from gateway.web_client import web_routes
 
 BACKLOG = 2048
 REQUESTS_SECONDS = 2
@@ -174,7 +175,12 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
             FilesHealth(objects, scans, scanner=bool(settings.scanner_url)) if objects else None,
         )
         ops_token = settings.ops_token.get_secret_value() if settings.ops_token else None
-        table = [WebSocketRoute("/ws", hub.endpoint), *public_routes(health, ops_token), *rest_routes(api)]
+        table = [
+            WebSocketRoute("/ws", hub.endpoint),
+            *public_routes(health, ops_token),
+            *rest_routes(api),
+            *web_routes(settings),
+        ]
         yield Gateway(
             hub,
             health,
