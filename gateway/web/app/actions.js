@@ -42,7 +42,7 @@ export class Tools extends Part {
         tool("more", "More", (event) => moreOf(event.currentTarget, item, scene)),
       ),
     );
-    row.querySelector(":scope > .line").append(this);
+    row.querySelector(".stack").append(this);
   }
 }
 

@@ -3,7 +3,7 @@
 import { avatar, roomAvatar } from "./avatar.js";
 import { openDirect, peopleField } from "./create.js";
 import { Part, fill, h, roving } from "./dom.js";
-import { full } from "./format.js";
+import { date } from "./format.js";
 import { icon } from "./icons.js";
 import { attempt, confirm, dialog, menu, toast } from "./overlay.js";
 import { go } from "./router.js";
@@ -40,7 +40,7 @@ export class Details extends Part {
   #head(room) {
     const direct = isDirect(room);
     const user = direct ? state.people.get(otherOf(room)) : null;
-    return h("div", { class: "details-head" }, roomAvatar(room, { size: "huge" }), h("h3", { dir: "auto" }, titleOf(room)), h("p", { class: "quiet" }, direct ? (user?.username ? `@${user.username}` : "") : `Group · since ${full(room.conversation.created_at).split(" at ")[0]}`), may(room, "update") && !direct ? h("button", { type: "button", class: "button small", onclick: () => this.#rename(room) }, icon("edit"), "Rename") : null);
+    return h("div", { class: "details-head" }, roomAvatar(room, { size: "huge" }), h("h3", { dir: "auto" }, titleOf(room)), h("p", { class: "quiet" }, direct ? (user?.username ? `@${user.username}` : "") : `Group · since ${date(room.conversation.created_at)}`), may(room, "update") && !direct ? h("button", { type: "button", class: "button small", onclick: () => this.#rename(room) }, icon("edit"), "Rename") : null);
   }
 
   #settings(room) {

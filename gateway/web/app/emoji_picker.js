@@ -11,7 +11,6 @@ const COLUMNS = 8;
 export function pickEmoji(anchor, chosen) {
   const grid = h("div", { class: "emoji-grid", role: "group", "aria-label": "Emoji" });
   const search = h("input", { type: "search", class: "field", placeholder: "Search emoji", "aria-label": "Search emoji", autocomplete: "off" });
-  const box = popover(anchor, h("div", { class: "emoji-picker" }, search, grid), { label: "Choose an emoji" });
   const choose = (emoji) => {
     useEmoji(emoji);
     box.hidePopover();
@@ -34,6 +33,7 @@ export function pickEmoji(anchor, chosen) {
   });
   grid.addEventListener("keydown", (event) => move(event, grid, search));
   show();
+  const box = popover(anchor, h("div", { class: "emoji-picker" }, search, grid), { label: "Choose an emoji" });
   search.focus();
 }
 

@@ -12,6 +12,9 @@ const DAY_MS = 86_400_000;
 export const time = (at) => clock.format(new Date(at));
 export const full = (at) => whole.format(new Date(at));
 
+/** A date: 3 March 2026. */
+export const date = (at) => yearDay.format(new Date(at));
+
 /** Midnight of a moment's day, as a number that tells days apart. */
 export function dayOf(at) {
   const date = new Date(at);

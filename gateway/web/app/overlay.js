@@ -50,7 +50,7 @@ export function menu(anchor, label, entries) {
       entry.act();
     };
     list.append(
-      h("button", { type: "button", role: entry.checked === undefined ? "menuitem" : "menuitemradio", class: entry.danger ? "danger" : "", "aria-checked": entry.checked === undefined ? null : String(entry.checked), tabindex: "-1", onclick: act }, icon(entry.icon), h("span", null, entry.label), entry.checked ? icon("check") : null),
+      h("button", { type: "button", role: entry.checked === undefined ? "menuitem" : "menuitemradio", class: entry.danger ? "danger" : "", "aria-checked": entry.checked === undefined ? null : String(entry.checked), tabindex: "-1", onclick: act }, typeof entry.icon === "string" ? icon(/** @type {any} */ (entry.icon)) : entry.icon, h("span", null, entry.label), entry.checked ? icon("check") : null),
     );
   }
   const all = [...list.querySelectorAll("button")];

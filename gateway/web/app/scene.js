@@ -58,7 +58,11 @@ function followTools(timeline) {
   };
   timeline.addEventListener("pointerover", at);
   timeline.addEventListener("focusin", at);
-  timeline.addEventListener("click", at);
+  timeline.addEventListener("click", (event) => {
+    at(event);
+    // Where nothing hovers, a tap is what shows the bar.
+    if (!event.target.closest("button, a")) event.target.closest("article.row")?.focus({ preventScroll: true });
+  });
   return tools;
 }
 

@@ -165,7 +165,7 @@ export class Sidebar extends Part {
 
   #menu(anchor) {
     const now = state.presence.of(state.user.user_id);
-    const status = (name, label) => ({ icon: "circle", label, checked: now === name, act: () => state.client.setPresence(name) });
+    const status = (name, label) => ({ icon: h("span", { class: `status-dot ${name}` }), label, checked: now === name, act: () => state.client.setPresence(name) });
     const next = theme() === "dark" ? "light" : "dark";
     menu(anchor, "You", [status("online", "Online"), status("away", "Away"), status("busy", "Busy"), { icon: "sun", label: next === "dark" ? "Dark theme" : "Light theme", act: () => setTheme(next) }, { icon: "gear", label: "Settings", act: () => openSettings() }]);
   }

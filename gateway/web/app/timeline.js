@@ -242,9 +242,9 @@ export class Timeline extends Part {
       if (value === null) element.removeAttribute(name);
       else element.setAttribute(name, value);
     }
-    const tools = element.querySelector(":scope > .line > hr-tools");
+    const tools = element.querySelector("hr-tools");
     element.replaceChildren(...next.children);
-    if (tools) element.querySelector(":scope > .line")?.append(tools);
+    if (tools) element.querySelector(".stack")?.append(tools);
     if (focused && !element.contains(document.activeElement) && focused !== element) {
       const again = label ? element.querySelector(`[aria-label="${CSS.escape(label)}"]`) : null;
       (again ?? element).focus({ preventScroll: true });
