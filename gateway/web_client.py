@@ -32,6 +32,9 @@ PAGES: Final[Mapping[str, str]] = {
 }
 """Addresses beside `/web/<file>`. A deep link is the same page as `/`; what is behind it, the client asks for."""
 
+PARTS: Final = ("app", "icons", "ops", "sdk", "styles")
+"""Folders of it that are served; what tools leave beside them is not."""
+
 TYPES: Final[Mapping[str, str]] = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -39,7 +42,7 @@ TYPES: Final[Mapping[str, str]] = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
-"""What is served of the folder; anything else in it is not."""
+"""What is served of them."""
 
 PERMISSIONS_POLICY: Final = (
     "accelerometer=(), browsing-topics=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), "
@@ -75,13 +78,16 @@ class WebFile:
 def web_routes(settings: Settings) -> list[BaseRoute]:
     """A route for each file, and for the addresses of `PAGES`."""
     files = prepare(read_folder(FOLDER))
-    headers = {
-        "Cache-Control": "no-cache",
+    plain = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    # What a page may do counts for its modules and styles; a service worker is asked for its own.
+    policies = {
         "Content-Security-Policy": content_security_policy(settings),
         "Permissions-Policy": PERMISSIONS_POLICY,
-        "Vary": "Accept-Encoding",
     }
-    named = {name: _endpoint(WebFile.of(name, content), headers) for name, content in files.items()}
+    named = {
+        name: _endpoint(WebFile.of(name, content), plain | policies if name in PAGES.values() else plain)
+        for name, content in files.items()
+    }
     pages = [Route(path, named[name], methods=["GET"]) for path, name in PAGES.items()]
     inner = [Route(f"/web/{name}", one, methods=["GET"]) for name, one in named.items() if name not in PAGES.values()]
     return [*pages, *inner]
@@ -112,7 +118,8 @@ def content_security_policy(settings: Settings) -> str:
 
 def read_folder(folder: Path) -> dict[str, bytes]:
     """The files that are served, by their path from the folder."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in TYPES)
+    places = [folder.glob("*"), *((folder / part).rglob("*") for part in PARTS)]
+    found = sorted(path for place in places for path in place if path.is_file() and path.suffix in TYPES)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 

@@ -66,7 +66,10 @@ class Somebody:
 
     async def judged(self, attachment_id: str) -> None:
         async with asyncio.timeout(30):
-            while (await self.ask("GET", f"/api/attachments/{attachment_id}"))["status"] in {"uploading", "pending"}:
+            while True:
+                found = await self.ask("GET", f"/api/attachments/{attachment_id}")
+                if found["status"] not in {"uploading", "pending"}:
+                    return
                 await asyncio.sleep(0.1)
 
 
@@ -157,7 +160,9 @@ def picture_of_the_harbour() -> bytes:
     draw.ellipse((610, 150, 730, 270), fill=(255, 236, 200))
     for n, colour in enumerate(((122, 134, 160), (88, 106, 138), (52, 74, 104))):
         base = 300 + 55 * n
-        points = [(x, base + int(38 * ((x * (7 + n * 3) // 97 + n) % 3)) - (x * (n + 1)) % 70) for x in range(0, 1000, 60)]
+        points = [
+            (x, base + int(38 * ((x * (7 + n * 3) // 97 + n) % 3)) - (x * (n + 1)) % 70) for x in range(0, 1000, 60)
+        ]
         draw.polygon([(0, 600), *points, (960, 600)], fill=colour)
     image = image.filter(ImageFilter.GaussianBlur(3))
     draw = ImageDraw.Draw(image)

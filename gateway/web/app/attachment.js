@@ -43,7 +43,8 @@ export function refusalOf(file) {
 export function attachmentsOf(item) {
   const files = (item.attachments ?? []).filter((one) => typeof one === "object");
   if (files.length === 0) return null;
-  return h("div", { class: "files" }, files.map((file) => (file.status === "clean" && file.thumbnail ? picture(file) : card(file))));
+  const gone = item.local?.error?.code === "attachment_gone";
+  return h("div", { class: "files" }, files.map((file) => (file.status === "clean" && file.thumbnail ? picture(file) : card(gone ? { ...file, status: "error" } : file))));
 }
 
 /** The size at which a picture is shown. */

@@ -24,6 +24,7 @@ export class Composer extends Part {
   #edit = null;
   #saving = 0;
   #kept = "";
+  #touched = false;
   uploads = new Uploads();
 
   start() {
@@ -58,6 +59,8 @@ export class Composer extends Part {
     this.hear(state.client, "draft", (event) => this.#elsewhere(event.detail));
     this.hear(this.uploads, "changed", () => this.#showUploads());
     this.#restore();
+    // What an earlier run wrote comes from the disk a moment after the messages.
+    this.hear(state, "changed", () => this.#restore());
     this.#grow();
   }
 
@@ -79,7 +82,8 @@ export class Composer extends Part {
 
   #restore() {
     const draft = state.client?.drafts.get(this.#place);
-    if (!draft || this.box.value) return;
+    if (!draft || this.#touched) return;
+    this.#touched = true;
     this.box.value = draft.text ?? "";
     const target = draft.replyTo && state.room(this.conversationId)?.messages.find((one) => one.message_id === draft.replyTo);
     if (target) this.reply(target, { focus: false });
@@ -107,6 +111,7 @@ export class Composer extends Part {
   }
 
   #typed() {
+    this.#touched = true;
     this.#grow();
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#save(), SAVE_MS);

@@ -60,13 +60,16 @@ class App extends Part {
       showUnread();
       if (this.#waiting) this.#show();
     });
-    client.addEventListener("stopped", (event) => void this.#stopped(event.detail));
+    client.addEventListener("stopped", (event) => {
+      if (state.client === client && !this.#leaving) void this.#stopped(event.detail);
+    });
     startNotifying(client);
     client.start();
     this.#frame();
   }
 
   #waiting = false;
+  #leaving = false;
 
   #frame() {
     this.sidebar = h("hr-sidebar", { class: "side" });
@@ -154,17 +157,14 @@ class App extends Part {
   }
 
   async #signOut({ everywhere }) {
-    try {
-      await state.api.logout({ everywhere });
-    } catch (error) {
-      toast(sentence(error), { bad: true });
-      return;
-    }
+    this.#leaving = true; // the socket hears of it, too
+    await state.api.logout({ everywhere }).catch((error) => toast(sentence(error), { bad: true }));
     await this.#leave(everywhere ? "You are signed out everywhere." : "You are signed out.");
   }
 
   async #leave(note) {
     const { client } = state;
+    this.#leaving = false;
     state.client = null;
     state.people.forget();
     for (const one of document.querySelectorAll("dialog")) one.close();
