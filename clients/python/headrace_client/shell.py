@@ -112,6 +112,7 @@ class Shell:
     async def _once(self) -> None:
         try:
             token = await self._tokens.get(renew=self._core.token_stale)
+            self._core.token_stale = False
             socket = await self._dial()
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed, EOFError, Unreachable) as failure:
             log.info("no connection to %s: %s", self.address.socket_url, failure)

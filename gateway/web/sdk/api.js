@@ -7,7 +7,7 @@ import { Session } from './session.js';
 
 /** @import {Attachment, Conversation, Message, State, User} from './types.js' */
 /** @import {Options} from './http.js' */
-/** @import {Keeper} from './session.js' */
+/** @import {Keeper, TokenOptions} from './session.js' */
 /** @import {UploadOptions} from './files.js' */
 
 /** @template T @typedef {{items: T[], next_cursor: string | null}} Page */
@@ -27,7 +27,7 @@ export class Api {
    * @param {object} options
    * @param {string} options.url of the server
    * @param {boolean} [options.cookie] whether the refresh token is a cookie; by default on https pages of the same origin
-   * @param {(options?: {renew?: boolean}) => Promise<string>} [options.token] gives good access tokens, in place of signing in here
+   * @param {(options?: TokenOptions) => Promise<string>} [options.token] gives good access tokens, in place of signing in here
    * @param {typeof globalThis.fetch} [options.fetch]
    * @param {Keeper} [options.storage] keeps who is signed in, and without a cookie the refresh token
    */
@@ -37,7 +37,7 @@ export class Api {
     this.#cookie = cookie ?? (protocol === 'https:' && new URL(this.url).origin === origin);
     this.#fetch = fetch;
     this.#token = token;
-    const shared = !token && !storage && Boolean(globalThis.localStorage && globalThis.BroadcastChannel);
+    const shared = !token && !storage && Boolean(globalThis.document && globalThis.localStorage && globalThis.BroadcastChannel);
     this.#session = new Session(this.url, storage ?? (shared ? globalThis.localStorage : inMemory()), shared, (refresh_token) =>
       this.#anonymous('/api/auth/refresh', { refresh_token }),
     );
@@ -85,7 +85,7 @@ export class Api {
     }
   }
 
-  /** An access token; refreshed once for all callers, and by one tab for all tabs. @param {{renew?: boolean}} [options] */
+  /** An access token; refreshed once for all callers, and by one tab for all tabs. @param {TokenOptions} [options] */
   async token(options) {
     return this.#token ? this.#token(options) : this.#session.token(options);
   }
@@ -104,11 +104,12 @@ export class Api {
 
   /** As `request`, with the status. @param {string} method @param {string} path @param {Options} [options] */
   async answer(method, path, options = {}) {
+    const stale = await this.token();
     try {
-      return await ask(this.#fetch, this.url + path, method, { ...options, token: await this.token() });
+      return await ask(this.#fetch, this.url + path, method, { ...options, token: stale });
     } catch (failure) {
       if (!(failure instanceof ApiError && failure.code === 'token_expired')) throw failure;
-      return ask(this.#fetch, this.url + path, method, { ...options, token: await this.token({ renew: true }) });
+      return ask(this.#fetch, this.url + path, method, { ...options, token: await this.token({ renew: true, stale }) });
     }
   }
 

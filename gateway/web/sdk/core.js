@@ -291,6 +291,7 @@ export class Core {
   /** @param {Entry} entry @param {number} now */
   #hear(entry, now) {
     const { event } = entry;
+    if (typeof event !== 'string') return; // not one of ours
     const data = entry.data ?? {};
     if (event === 'receipt.updated' && data.user_id === this.userId) this.marks.heard(data);
     if (event.startsWith('conversation.')) this.interest.came(data.conversation_id);

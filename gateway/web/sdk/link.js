@@ -26,7 +26,7 @@ export class Line {
   dialAt = 0;
   /** When silence is death. */
   deadAt = NEVER;
-  /** The server called the token expired: get another before dialling. */
+  /** The server called the token expired, and there is no other yet: get one before dialling. */
   tokenStale = false;
   /** The position that the connection asked to resume from. @type {Position | null} */
   resumed = null;
@@ -99,7 +99,7 @@ export class Line {
     if (farewell && (!code || code === 1006)) ({ code, reason } = /** @type {any} */ (farewell));
     const connecting = this.state === 'connecting';
     this.state = 'disconnected';
-    this.tokenStale = code === 4004;
+    this.tokenStale ||= code === 4004;
     if (connecting && this.resumed) this.#failedResumes += 1;
     let ends = (code !== null && code >= 4500 && code < 5000) || farewell?.reconnect === false;
     if (code === 4504 && connecting && this.resumed) {

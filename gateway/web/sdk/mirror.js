@@ -62,6 +62,7 @@ export class Mirror {
     const { view } = this;
     switch (news.news) {
       case 'link':
+        if (news.link === this.link && news.retryAt === this.retryAt) return;
         this.link = news.link;
         this.retryAt = news.retryAt;
         return this.#say('link', news.link);

@@ -17,6 +17,7 @@ const ASK_MS = 100;
 
 /**
  * @typedef {{access_token: string, expires_in: number, refresh_token?: string, user?: User, session_id?: string}} SignedIn
+ * @typedef {{renew?: boolean, stale?: string}} TokenOptions `renew`: the last one will not do, or the one that is `stale`
  * @typedef {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} Keeper
  * @typedef {{user: User, refresh_token?: string}} Kept
  */
@@ -71,12 +72,11 @@ export class Session {
   /**
    * An access token that lives for a while yet.
    *
-   * @param {{renew?: boolean}} [options] `renew`: the last one was refused
+   * @param {TokenOptions} [options]
    * @returns {Promise<string>}
    */
-  async token({ renew = false } = {}) {
-    if (!renew && this.#good()) return this.#access;
-    const stale = renew ? this.#access : '';
+  async token({ renew = false, stale = renew ? this.#access : '' } = {}) {
+    if (this.#good() && this.#access !== stale) return this.#access;
     return (this.#flight ??= this.#locked(stale).finally(() => (this.#flight = null)));
   }
 

@@ -11,7 +11,7 @@ const DIAL_MS = 10_000;
 /**
  * @typedef {object} Wiring
  * @property {string} url of the socket
- * @property {(options?: {renew?: boolean}) => Promise<string>} token
+ * @property {(options?: import('./session.js').TokenOptions) => Promise<string>} token
  * @property {() => Promise<State>} load
  * @property {typeof WebSocket} WebSocket
  * @property {(effect: Effect) => void} tell everything that is not about the socket
@@ -27,6 +27,7 @@ export class Socket {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #closed = true;
+  #token = '';
   /** Counts connections: what is told of an earlier one is not heard. */
   #number = 0;
 
@@ -96,8 +97,11 @@ export class Socket {
     this.#core.dialling();
     this.#wiring.changed();
     try {
-      const token = await this.#wiring.token({ renew: this.#core.line.tokenStale });
-      if (!gone()) this.#connect(number, token);
+      const token = await this.#wiring.token(this.#core.line.tokenStale ? { renew: true, stale: this.#token } : {});
+      if (gone()) return;
+      this.#token = token;
+      this.#core.line.tokenStale = false;
+      this.#connect(number, token);
     } catch (failure) {
       if (gone()) return;
       const refused = failure instanceof ApiError ? failure : null;

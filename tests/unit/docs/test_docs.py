@@ -54,6 +54,16 @@ def test_every_permission_is_in_the_protocol(permission: str) -> None:
     assert f"`{permission}`" in PROTOCOL
 
 
+def test_every_rule_of_a_client_is_held_by_a_test_that_there_is() -> None:
+    rules = (DOCS / "sdk.md").read_text(encoding="utf-8").partition("## Rules of every client")[2].partition("\n## ")[0]
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests/client_conformance").glob("test_*.py"))
+    named = {line: re.findall(r"`(test_\w+)`", line) for line in rules.splitlines() if line.startswith("| ")}
+    held = dict(list(named.items())[1:])
+    assert len(held) > 10
+    assert all(held.values())
+    assert not {name for names in held.values() for name in names if f"def {name}(" not in tests}
+
+
 @pytest.mark.parametrize("code", ERRORS)
 def test_every_error_code_is_in_the_docs(code: str) -> None:
     assert f"| `{code}` |" in (DOCS / "errors.md").read_text()

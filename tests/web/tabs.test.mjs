@@ -1,0 +1,135 @@
+// Several tabs of one browser: one leads, all see the same. Web Locks are Node's own where it has them; a page is what a tab needs of one.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+
+import { Locks } from './locks.mjs';
+
+const page = Object.assign(new EventTarget(), { visibilityState: 'visible' });
+globalThis.document = page;
+Object.defineProperty(globalThis, 'navigator', { value: { locks: new Locks() }, configurable: true });
+
+const { Api, Client, MemoryStore } = await import('../../gateway/web/sdk/index.js');
+const { eventually, Server } = await import('./server.mjs');
+const { CHAT } = await import('./wire.mjs');
+
+let server;
+let store;
+let tabs = [];
+
+beforeEach(async () => {
+  server = await new Server().start();
+  store = new MemoryStore();
+});
+afterEach(async () => {
+  await Promise.all(tabs.map((one) => one.close()));
+  tabs = [];
+  await server.stop();
+});
+
+function open() {
+  const client = new Client({ api: new Api({ url: server.url, token: async () => 'token' }), store, receipts: false });
+  tabs.push(client);
+  client.start();
+  return client;
+}
+
+const ready = (client) => eventually(() => client.link === 'connected' && client.view.rooms.has(CHAT), 'connected');
+const texts = (client) => client.view.rooms.get(CHAT)?.messages.map((one) => one.content.text);
+
+async function two() {
+  const leader = open();
+  await ready(leader);
+  const follower = open();
+  await ready(follower);
+  assert.deepEqual([leader.leads, follower.leads, server.connects], [true, false, 1]);
+  return { leader, follower };
+}
+
+test('two tabs have one socket, and both see what either sends', async () => {
+  const { leader, follower } = await two();
+  assert.equal((await follower.send(CHAT, { text: 'from the follower' }).stored).seq, 1);
+  await leader.send(CHAT, { text: 'from the leader' }).stored;
+  await eventually(() => texts(leader).length === 2 && texts(follower).length === 2);
+  assert.deepEqual(texts(leader), texts(follower));
+  assert.equal(server.connects, 1);
+});
+
+test('what one tab has on its way, the other shows, with what becomes of it', async () => {
+  const { leader, follower } = await two();
+  server.mind = (frame) => frame.type === 'message.send';
+  follower.send(CHAT, { text: 'waits' });
+  const local = (client) => client.view.rooms.get(CHAT).messages[0]?.local.state;
+  await eventually(() => local(leader) === 'sending');
+  const [frame] = await eventually(() => server.of('message.send').length && server.of('message.send'));
+  server.say({ type: 'reply', id: frame.id, ok: true, result: {} });
+  await eventually(() => local(leader) === 'accepted' && local(follower) === 'accepted');
+  const third = open();
+  await eventually(() => third.view.rooms.has(CHAT) && local(third) === 'accepted');
+});
+
+test('when the leader goes, another takes over within a second, with all that waits', async () => {
+  const { leader, follower } = await two();
+  server.mind = (frame) => frame.type === 'message.send';
+  const sending = follower.send(CHAT, { text: 'waits' });
+  await eventually(() => server.of('message.send').length);
+  server.mind = () => false;
+  const began = Date.now();
+  await leader.close();
+  await eventually(() => follower.leads && follower.link === 'connected');
+  assert(Date.now() - began < 1000);
+  await sending.stored;
+  assert.equal(server.messages.length, 1);
+  assert.equal(server.of('connect').at(-1).resume, `${server.epoch}-0`, 'it resumes, and loads nothing');
+  assert.equal(server.syncs, 1);
+});
+
+test('a message that was sent while nobody led goes out', async () => {
+  const { leader, follower } = await two();
+  const closing = leader.close();
+  const sending = follower.send(CHAT, { text: 'in between' });
+  await closing;
+  await sending.stored;
+  assert.deepEqual(server.messages.map((one) => one.content.text), ['in between']);
+});
+
+test('a leader that is silent has the lead taken away', async () => {
+  const { leader, follower } = await two();
+  const later = new Promise((resolve) => leader.addEventListener('leader', ({ detail }) => detail || resolve(null)));
+  // a frozen page: it holds the lock, and hears and says nothing
+  const frozen = globalThis.BroadcastChannel.prototype.postMessage;
+  const mute = new Set([...Locks.channels].slice(0, 1));
+  globalThis.BroadcastChannel.prototype.postMessage = function post(message) {
+    if (!mute.has(this)) frozen.call(this, message);
+  };
+  try {
+    await eventually(() => follower.leads);
+    await later;
+  } finally {
+    globalThis.BroadcastChannel.prototype.postMessage = frozen;
+  }
+  await ready(follower);
+  await follower.send(CHAT, { text: 'goes on' }).stored;
+  assert.equal(leader.leads, false);
+});
+
+test('drafts and reading are shared', async () => {
+  server.add();
+  const { leader, follower } = await two();
+  await follower.drafts.set(CHAT, { text: 'half' });
+  await eventually(() => leader.drafts.get(CHAT)?.text === 'half');
+  follower.read(CHAT, 1);
+  assert.equal(follower.view.rooms.get(CHAT).unread, 0);
+  await eventually(() => leader.view.rooms.get(CHAT).unread === 0);
+  await eventually(() => server.of('receipt').length === 1);
+});
+
+test('who is looked at is what any tab looks at', async () => {
+  const { leader, follower } = await two();
+  leader.watch('a');
+  follower.watch('b');
+  await eventually(() => server.of('watch').length === 2);
+  await follower.close();
+  await eventually(() => server.of('unwatch').length === 1);
+  assert.equal(server.of('unwatch')[0].conversation_id, 'b');
+});
