@@ -118,7 +118,7 @@ def content_security_policy(settings: Settings) -> str:
 
 def read_folder(folder: Path) -> dict[str, bytes]:
     """The files that are served, by their path from the folder."""
-    places = [folder.glob("*"), *((folder / part).rglob("*") for part in PARTS)]
+    places = [folder.glob("*"), *((folder / part).glob("*") for part in PARTS)]
     found = sorted(path for place in places for path in place if path.is_file() and path.suffix in TYPES)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 

@@ -7,6 +7,7 @@ import { by, parse, quantile, sum } from "./prometheus.js";
 
 const EVERY_MS = 2000;
 const KEPT = 150;
+const LEAST = 30;
 const TOKEN = "headrace.ops";
 
 /** What is drawn over time: `of(now, before, seconds)` is a number, or null where it is not known. */
@@ -19,15 +20,15 @@ const CHARTS = [
   { key: "age", title: "Oldest entry", unit: " s", of: (now) => highest(now.get("headrace_stream_oldest_age_seconds")) },
   { key: "scans", title: "Files to scan", unit: "", of: (now, _before, _seconds, health) => sum(now.get("headrace_scan_queue_entries")) ?? health.attachments?.queue_entries ?? null },
   { key: "limited", title: "Refused by limits", unit: "/s", of: (now, before, seconds) => rate(now, before, seconds, "headrace_rate_limited_total") },
-  { key: "dead", title: "Dead letters", unit: "", of: (now) => sum(now.get("headrace_dead_letters_total")) },
+  { key: "dead", title: "Dead letters", unit: "", of: (_now, _before, _seconds, health) => health.streams?.dead_entries ?? null },
 ];
 
 const ms = (seconds) => (seconds === null ? null : seconds * 1000);
 const highest = (samples) => samples?.reduce((most, one) => (one.value >= 0 ? Math.max(most ?? 0, one.value) : most), null) ?? null;
 
 function rate(now, before, seconds, name) {
-  const [after, earlier] = [sum(now.get(name)), sum(before?.get(name))];
-  return after === null || earlier === null || !seconds ? null : Math.max(0, after - earlier) / seconds;
+  // A counter that nothing was counted in is not told: it is zero.
+  return before && seconds ? Math.max(0, (sum(now.get(name)) ?? 0) - (sum(before.get(name)) ?? 0)) / seconds : null;
 }
 
 class Ops extends Part {
@@ -116,34 +117,37 @@ class Ops extends Part {
     fill(this.alerts, (health.alerts ?? []).map((text) => h("li", null, icon("alert"), text)));
     this.#drawFacts(health);
     keyed(this.board, CHARTS, (one) => one.key, (one) => this.#card(h("section", { class: "card chart-card" }), one), (element, one) => this.#card(element, one));
-    this.#drawTables(metrics);
+    this.#drawTables(metrics, health.streams);
   }
 
   #card(element, { key, title, unit }) {
     const values = this.#series.get(key);
     const last = values.at(-1);
     const said = last === null || last === undefined ? "–" : `${short(last)}${unit}`;
-    fill(element, h("h2", { class: "label" }, title), h("p", { class: "figure" }, said), chart(values, KEPT, `${title}: ${said}`));
+    fill(element, h("h2", { class: "label" }, title), h("p", { class: "figure" }, said), chart(values, Math.max(LEAST, values.length), `${title}: ${said}`));
     return element;
   }
 
   #drawFacts(health) {
-    const rows = [["Up since", duration(health.uptime_seconds)]];
+    const rows = [["Up for", duration(health.uptime_seconds)]];
     for (const [name, one] of Object.entries(health.dependencies ?? {})) rows.push([name, one.up ? `up, ${one.round_trip_ms ?? "?"} ms` : "away"]);
     const files = health.attachments;
     if (files) rows.push(["Object store", files.object_store_up ? "up" : "away"], ["Scanner", files.scanner_up === null ? "unknown" : files.scanner_up ? "up" : "away"], ["Signatures", files.signatures_age_seconds === null ? "unknown" : `${duration(files.signatures_age_seconds)} old`]);
     fill(this.facts, rows.map(([name, value]) => h("div", { class: value === "away" ? "fact bad" : "fact" }, h("dt", null, name), h("dd", null, value))));
   }
 
-  #drawTables(metrics) {
+  #drawTables(metrics, streams) {
     const lag = by(metrics.get("headrace_stream_lag_entries"), "stage");
     const age = metrics.get("headrace_stream_oldest_age_seconds") ?? [];
-    const owned = by(metrics.get("headrace_partitions_owned"), "stage");
-    const dead = by(metrics.get("headrace_dead_letters_total"), "stage");
-    const stages = [...new Set([...lag.keys(), ...owned.keys(), ...dead.keys()])].sort();
+    const stages = [...new Set([...lag.keys(), ...Object.keys(streams?.stages ?? {})])].sort();
     const oldest = (stage) => highest(age.filter((one) => one.labels.stage === stage));
     const cell = (value) => (value === undefined || value === null ? "–" : short(value));
-    const streams = stages.length > 0 && table("Streams", ["Stage", "Behind", "Oldest, s", "Partitions owned", "Dead letters"], stages.map((stage) => [stage, cell(lag.get(stage)), cell(oldest(stage)), cell(owned.get(stage)), cell(dead.get(stage))]));
+    const owners = (stage) => {
+      const { owners: found = {}, unowned = 0 } = streams?.stages[stage] ?? {};
+      const said = Object.entries(found).map(([worker, many]) => `${worker} × ${many}`);
+      return said.length === 0 ? "nobody" : [...said, unowned > 0 ? `nobody × ${unowned}` : null].filter(Boolean).join(", ");
+    };
+    const work = stages.length > 0 && table("Streams", ["Stage", "Behind", "Oldest, s", "Partitions, by owner"], stages.map((stage) => [stage, cell(lag.get(stage)), cell(oldest(stage)), owners(stage)]));
     const buckets = metrics.get("headrace_message_seconds_bucket");
     const ways = [...new Set((buckets ?? []).map((one) => one.labels.stage))].sort();
     const latency = ways.length > 0 && table("Latency since the start, ms", ["Stage", "50 %", "90 %", "99 %"], ways.map((way) => [way, ...[0.5, 0.9, 0.99].map((one) => cell(ms(quantile(buckets, undefined, one, (labels) => labels.stage === way))))]));
@@ -151,7 +155,7 @@ class Ops extends Part {
     const intents = outcomes.length > 0 && table("Intents", ["Type", "Outcome", "How many"], outcomes.map((one) => [one.labels.type, one.labels.outcome, short(one.value)]));
     const closes = [...by(metrics.get("headrace_ws_closes_total"), "reason")].filter(([, many]) => many > 0);
     const resumes = [...by(metrics.get("headrace_resumes_total"), "outcome")].filter(([, many]) => many > 0);
-    fill(this.tables, streams, latency, intents, resumes.length > 0 && table("Connects", ["Outcome", "How many"], resumes.map(([name, many]) => [name, short(many)])), closes.length > 0 && table("Closes", ["Reason", "How many"], closes.map(([name, many]) => [name, short(many)])));
+    fill(this.tables, work, latency, intents, resumes.length > 0 && table("Connects", ["Outcome", "How many"], resumes.map(([name, many]) => [name, short(many)])), closes.length > 0 && table("Closes", ["Reason", "How many"], closes.map(([name, many]) => [name, short(many)])));
   }
 }
 
