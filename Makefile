@@ -40,6 +40,7 @@ lint: dev ## Check format, style, types, imports, and dependencies for known hol
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(NODE) gateway/web/node_modules/typescript/bin/tsc --project gateway/web/tsconfig.json
+	$(NODE) gateway/web/node_modules/typescript/bin/tsc --project gateway/web/tsconfig.app.json
 	.ci/audit
 
 format: dev ## Format the code and mend what can be mended

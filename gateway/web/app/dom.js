@@ -37,7 +37,7 @@ export function fill(element, ...children) {
 
 /**
  * Make the children of `parent` those of `items`, in order, keeping the elements that are there already.
- * @param {Element} parent
+ * @param {any} parent
  * @param {any[]} items
  * @param {(item: any, index: number) => string} keyOf
  * @param {(item: any, index: number) => Element} make

@@ -55,12 +55,12 @@ class App extends Part {
     const client = new Client({ api: state.api, url: location.origin, store: new IndexedDbStore("headrace"), clientName: "headrace-web", deviceId: deviceId(), tabs: true });
     state.client = client;
     state.presence.open(client);
-    client.addEventListener("changed", (event) => {
+    client.addEventListener("changed", (/** @type {any} */ event) => {
       state.tell("changed", event.detail ?? { conversations: new Set(), all: true });
       showUnread();
       if (this.#waiting) this.#show();
     });
-    client.addEventListener("stopped", (event) => {
+    client.addEventListener("stopped", (/** @type {any} */ event) => {
       if (state.client === client && !this.#leaving) void this.#stopped(event.detail);
     });
     startNotifying(client);

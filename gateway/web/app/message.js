@@ -71,7 +71,7 @@ export function renderRow(row, scene) {
     row.newDay ? h("div", { class: "day" }, h("span", null, day(item.created_at))) : null,
     row.divided ? h("div", { class: "fresh" }, h("span", null, "New messages")) : null,
     h("div", { class: "line" }, sided ? h("span", { class: "beside" }, row.last ? avatar(item.sender_id, { size: "small" }) : null) : null, h("div", { class: "stack" }, sided && row.first ? h("div", { class: `who ink-${hue(item.sender_id)}`, dir: "auto" }, sender) : null, bubble(item, own, scene))),
-    under(item, own, sided, scene),
+    under(item, sided, scene),
   );
 }
 
@@ -123,7 +123,7 @@ export function progress(item) {
 }
 
 /** What is below the bubble: reactions, the way to its thread, what went wrong. */
-function under(item, own, sided, scene) {
+function under(item, sided, scene) {
   const parts = [reactions(item, scene), scene.thread ? null : threadLink(item, scene), item.local?.error ? failure(item, scene) : null].filter(Boolean);
   return parts.length > 0 ? h("div", { class: sided ? "under sided" : "under" }, parts) : null;
 }

@@ -16,7 +16,6 @@ const READ_MS = 150;
 export class Room extends Part {
   conversationId = "";
   /** @type {(panel: string) => void} */ onpanel = () => {};
-  #room = null;
   #loading = false;
   #dividing = null;
   #seen = 0;
@@ -40,8 +39,8 @@ export class Room extends Part {
     this.setAttribute("aria-label", titleOf(this.room));
     this.#drawHead();
     fill(this.timeline.empty, roomAvatar(this.room, { size: "huge", presence: false }), h("h2", { dir: "auto" }, titleOf(this.room)), h("p", { class: "quiet" }, isDirect(this.room) ? "This is the beginning. Say hello." : "Nobody has said anything yet."));
-    const unread = this.room.unread > 0;
-    this.timeline.begin(this.#items(), { dividerSeq: unread ? (this.room.readSeq ?? 0) : null });
+    this.timeline.begin(this.#items(), { dividerSeq: this.room.unread > 0 ? this.room.readSeq : null });
+    void this.#reachUnread();
     void state.client.watch(this.conversationId);
     this.hear(state, "changed", (event) => this.#onChanged(event.detail));
     this.hear(state.people, "changed", () => this.#renamed());
@@ -60,6 +59,17 @@ export class Room extends Part {
     clearInterval(this.ticking);
     clearTimeout(this.#reading);
     void state.client?.unwatch(this.conversationId);
+  }
+
+  /** What is unread begins before what is here: show it from where it begins. */
+  async #reachUnread() {
+    const { dividerSeq } = this.timeline.scene;
+    const first = this.room.messages[0]?.seq;
+    if (dividerSeq === null || !first || first <= dividerSeq + 1 || !this.room.hasOlder) return;
+    this.#loading = true;
+    const shown = await state.client.loadAround(this.conversationId, dividerSeq + 1).catch(() => false);
+    this.#loading = false;
+    if (shown && this.isConnected) this.timeline.begin(this.#items(), { dividerSeq });
   }
 
   /** What the list shows: replies in threads stay there. */

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 
-const TOKENS = /```\n?([\s\S]+?)\n?```|`([^`\n]+)`|(https?:\/\/[^\s<>"]+)|(^|[\s(])@([A-Za-z0-9][A-Za-z0-9_.-]{0,31})/gu;
+const TOKENS = /```\n?([\s\S]+?)\n?```\n?|`([^`\n]+)`|(https?:\/\/[^\s<>"]+)|(^|[\s(])@([A-Za-z0-9][A-Za-z0-9_.-]{0,31})/gu;
 const TRAILING = /[.,;:!?'")\]}]+$/;
 const ONLY_EMOJI = /^(?:\p{RGI_Emoji}|\s)+$/v;
 

@@ -68,7 +68,7 @@ export class Timeline extends Part {
     this.#unseen = 0;
     this.scene.dividerSeq = dividerSeq;
     const at = dividerSeq === null ? -1 : items.findIndex((one) => one.seq !== null && one.seq > dividerSeq);
-    if (at > 0) {
+    if (at >= 0) {
       this.#stuck = false;
       this.#target = { key: keyOf(items[at]), delta: this.port.clientHeight * 0.3 };
     }
@@ -315,8 +315,9 @@ export class Timeline extends Part {
     const top = this.port.scrollTop;
     if (this.#stuck) this.#unseen = 0;
     this.jump.hidden = this.#stuck || this.port.scrollHeight - top - view < view * 0.6;
-    this.jumpCount.textContent = this.#unseen > 0 ? String(this.#unseen) : "";
-    this.jumpCount.hidden = this.#unseen === 0;
+    const below = this.scene.thread ? this.#unseen : (this.scene.room?.unread ?? 0);
+    this.jumpCount.textContent = below > 99 ? "99+" : String(below);
+    this.jumpCount.hidden = below === 0;
     const from = this.#at(top);
     const to = this.#at(top + view - 20);
     if (from < LOAD_ROWS) this.onolder();
@@ -341,7 +342,7 @@ export class Timeline extends Part {
 
   /** The arrows go from message to message. */
   #onKey(event) {
-    const row = document.activeElement?.closest("article.row");
+    const row = /** @type {HTMLElement | null} */ (document.activeElement?.closest("article.row"));
     if (event.target !== this.port && event.target !== row) return;
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (event.key === "End" || event.key === "Home") {
