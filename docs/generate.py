@@ -164,7 +164,7 @@ def main() -> None:
 def _tests_by_hole() -> dict[str, list[str]]:
     """Hole → names of the tests whose name or docstring has it; those over the wire first."""
     found: dict[str, list[str]] = {}
-    kinds = ("system", "client_conformance", "integration", "unit")
+    kinds = ("system", "browser", "client_conformance", "integration", "unit", "web")
     for path in sorted(
         TESTS.rglob("test_*.py"), key=lambda path: (kinds.index(path.relative_to(TESTS).parts[0]), path)
     ):

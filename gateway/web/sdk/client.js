@@ -66,7 +66,6 @@ export class Client extends EventTarget {
       WebSocket: rest.WebSocket ?? globalThis.WebSocket,
       client,
       receipts,
-      outboxCap,
     };
     this.#wantsTabs = tabs;
     this.#cap = outboxCap;

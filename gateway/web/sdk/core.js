@@ -6,7 +6,7 @@
  */
 
 import { reconnectDelay } from './backoff.js';
-import { OutboxFull, Stopped } from './errors.js';
+import { Stopped } from './errors.js';
 import { Inbox } from './inbox.js';
 import { Interest } from './interest.js';
 import { Line } from './link.js';
@@ -25,7 +25,7 @@ const RESYNC_SPREAD_MS = 2000;
 export class Core {
   /** @type {string | null} */
   userId = null;
-  counts = { connects: 0, recoveries: 0, resyncs: 0, gaps: 0, frames: 0, events: 0, sent: 0, resent: 0, accepted: 0, stored: 0, rejected: 0 };
+  counts = { connects: 0, recoveries: 0, resyncs: 0, gaps: 0, sent: 0, resent: 0, accepted: 0, stored: 0, rejected: 0 };
   marks = new Marks();
   interest = new Interest();
   /** Refused for good, until the person tries again or throws them away. @type {Map<string, Row>} */
@@ -36,7 +36,6 @@ export class Core {
   #random;
   #saved;
   #client;
-  #cap;
   /** @type {Effect[]} */
   #out = [];
   /** What was stored lately: a late rejection of it is not to be believed. @type {Map<string, true>} */
@@ -54,12 +53,11 @@ export class Core {
 
   /**
    * @param {Saved} saved
-   * @param {{client?: Record<string, string>, outboxCap?: number, inboxLimit?: number, random?: Random}} [options]
+   * @param {{client?: Record<string, string>, inboxLimit?: number, random?: Random}} [options]
    */
-  constructor(saved, { client = {}, outboxCap = 1000, inboxLimit = 1000, random = Math.random } = {}) {
+  constructor(saved, { client = {}, inboxLimit = 1000, random = Math.random } = {}) {
     this.#saved = { ...saved };
     this.#client = client;
-    this.#cap = outboxCap;
     this.#random = random;
     this.#outbox = new Outbox(random);
     this.inbox = new Inbox(inboxLimit);
@@ -95,13 +93,12 @@ export class Core {
 
   /** A frame came. @param {string} text @param {number} now */
   received(text, now) {
-    this.counts.frames += 1;
     this.line.heard(now);
     try {
       this.#dispatch(JSON.parse(text), now);
     } catch (failure) {
       if (!(failure instanceof SyntaxError)) throw failure;
-      this.#out.push({ do: 'hang', why: `not a frame of the protocol: ${failure.message}` });
+      this.#out.push({ do: 'hang', why: `not a frame: ${failure.message}` });
     }
     return this.#pumped(now);
   }
@@ -115,11 +112,6 @@ export class Core {
     this.marks.disconnected();
     this.interest.disconnected();
     return this.#effects();
-  }
-
-  /** Whether `put` would take a new row. Throws `OutboxFull`. */
-  checkRoom() {
-    if (this.outboxSize >= this.#cap) throw new OutboxFull(`${this.#cap} messages wait for the server already`);
   }
 
   /** A row for the outbox. Told twice, also after it failed, it is taken once. @param {Row} row @param {number} now */
@@ -253,7 +245,7 @@ export class Core {
   #connected(frame, now) {
     const { user_id: userId, position, recovered, resync } = frame;
     if (this.userId && this.userId !== userId) {
-      this.#out.push({ do: 'stop', error: new Stopped('the token belongs to another user than before; make a new Client') });
+      this.#out.push({ do: 'stop', error: new Stopped('the token is of another user; make a new Client') });
       return;
     }
     const stranger = userId !== (this.userId ?? this.#saved.userId);
@@ -303,7 +295,6 @@ export class Core {
     const heard = this.inbox.hear(entry);
     if (heard === 'foreign') return this.#beginLoad('epoch_changed', RESYNC_SPREAD_MS, now);
     if (heard === 'taken') {
-      this.counts.events += 1;
       this.#out.push({ do: 'deliver', position: entry.position, entry: this.inbox.isNews(entry) && !hide ? entry : null });
     }
     if (!hide) this.#settle(id, message, error);

@@ -29,7 +29,6 @@ import { now, Socket } from './socket.js';
  * @property {typeof WebSocket} WebSocket
  * @property {Record<string, string>} client
  * @property {boolean} receipts
- * @property {number} outboxCap
  */
 
 /** After an event, before it goes to disk: more may come. */
@@ -68,7 +67,7 @@ export class Leader {
     this.#setting = setting;
     this.#mirror = mirror;
     this.#tell = tell;
-    this.core = new Core(saved, { client: setting.client, outboxCap: setting.outboxCap });
+    this.core = new Core(saved, { client: setting.client });
     this.#socket = new Socket(this.core, {
       url: setting.url,
       token: (options) => setting.api.token(options),

@@ -114,7 +114,7 @@ export class Line {
     this.#hintMs = 0;
     this.#farewell = this.resumed = null;
     this.#stableAt = this.deadAt = NEVER;
-    return ends ? new Stopped(reason || 'the server closed the connection for good', code) : null;
+    return ends ? new Stopped(reason || 'closed for good by the server', code) : null;
   }
 
   /** The network is back, or a person asks: dial at once, but not before a server's hint. @param {number} now */

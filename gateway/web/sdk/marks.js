@@ -16,16 +16,13 @@ const RETRY_MS = 1000;
 
 /** @typedef {{conversationId: string, threadRootId: string | null, levels: Levels, due: number, requests: number[]}} Waiting */
 
-/** @param {Levels} [a] @param {Levels} [b] @returns {Required<Levels>} the higher of each */
-const highest = (a = {}, b = {}) => ({
-  delivered: Math.max(a.delivered ?? 0, b.delivered ?? 0),
-  read: Math.max(a.read ?? 0, b.read ?? 0),
-  privateRead: Math.max(a.privateRead ?? 0, b.privateRead ?? 0),
-});
+const NAMES = /** @type {const} */ (['delivered', 'read', 'privateRead']);
+
+/** @param {Levels} [a] @param {Levels} [b] @returns {Levels} the higher of each */
+const highest = (a = {}, b = {}) => Object.fromEntries(NAMES.map((name) => [name, Math.max(a[name] ?? 0, b[name] ?? 0)]));
 
 /** @param {Levels | undefined} a @param {Levels} b whether nothing of `b` is higher */
-const covers = (a = {}, b) =>
-  (a.delivered ?? 0) >= (b.delivered ?? 0) && (a.read ?? 0) >= (b.read ?? 0) && (a.privateRead ?? 0) >= (b.privateRead ?? 0);
+const covers = (a = {}, b) => NAMES.every((name) => (a[name] ?? 0) >= (b[name] ?? 0));
 
 /** @param {string} conversationId @param {string | null} [threadRootId] */
 const keyOf = (conversationId, threadRootId) => `${conversationId} ${threadRootId ?? ''}`;
@@ -37,15 +34,6 @@ export class Marks {
   /** @type {Map<string, Levels>} */
   #known = new Map();
   #writeAt = 0;
-
-  get size() {
-    return this.#waiting.size;
-  }
-
-  /** Marks that are not confirmed: for whoever goes on in our place. */
-  waiting() {
-    return [...this.#waiting.values()].map(({ conversationId, threadRootId, levels }) => ({ conversationId, threadRootId, levels }));
-  }
 
   /**
    * Want these levels; what is known to be reached needs nothing.

@@ -170,9 +170,8 @@ export class Room {
 
   /** @param {RoomDump} dump @param {string} userId */
   static restored(dump, userId) {
-    const { conversation, members, messages, last_seq, whole_from, marks_whole, rev, mentioned } = dump;
-    const room = new Room({ ...conversation, members, messages }, userId);
-    Object.assign(room, { last_seq, whole_from, marks_whole, rev });
+    const { conversation, members, messages, mentioned, ...rest } = dump;
+    const room = Object.assign(new Room({ ...conversation, members, messages }, userId), rest);
     room.#mentioned = mentioned;
     return room;
   }

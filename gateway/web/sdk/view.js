@@ -180,9 +180,9 @@ export class View {
     const known = room.conversation;
     const { title, history, retention_days, rev } = conversation;
     const news = rev >= known.rev ? { title, history, retention_days, rev } : {};
-    const own = Object.fromEntries(
-      Object.entries(conversation).filter(([name]) => ['muted_until', 'archived', 'first_seq'].includes(name)),
-    );
+    /** @type {Record<string, unknown>} */
+    const own = {};
+    for (const name of /** @type {const} */ (['muted_until', 'archived', 'first_seq'])) if (name in conversation) own[name] = conversation[name];
     const expired_seq = Math.max(known.expired_seq ?? 0, conversation.expired_seq ?? 0);
     room.conversation = { ...known, ...news, ...own, expired_seq };
     room.trim();
