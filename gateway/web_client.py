@@ -77,11 +77,12 @@ class WebFile:
 
 def web_routes(settings: Settings) -> list[BaseRoute]:
     """A route for each file, and for the addresses of `PAGES`."""
-    files = prepare(read_folder(FOLDER))
+    policy = content_security_policy(settings)
+    files = prepare(read_folder(FOLDER), policy)
     plain = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     # What a page may do counts for its modules and styles; a service worker is asked for its own.
     policies = {
-        "Content-Security-Policy": content_security_policy(settings),
+        "Content-Security-Policy": policy,
         "Permissions-Policy": PERMISSIONS_POLICY,
     }
     named = {
@@ -123,8 +124,11 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def prepare(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Write into the pages what they need at once, so that it comes in one round trip, and into the service worker what it keeps."""
+def prepare(files: Mapping[str, bytes], policy: str = "") -> dict[str, bytes]:
+    """Write into the pages what they need at once, so that it comes in one round trip, and into the service worker what it keeps.
+
+    What a browser keeps, it keeps with its headers: another `policy` is another release.
+    """
     done = dict(files)
     for page in (name for name in files if name.endswith(".html")):
         entry = re.search(rb'<script type="module" src="/web/([^"]+)"', files[page])
@@ -135,7 +139,7 @@ def prepare(files: Mapping[str, bytes]) -> dict[str, bytes]:
         modules = reachable(files, "app/main.js")
         kept = [name for name in files if name.startswith(("styles/", "icons/")) or name.endswith(".webmanifest")]
         shell = {"/": "index.html", **{f"/web/{name}": name for name in [*modules, *kept]}}
-        version = hashlib.sha256(b"".join(done[name] for name in shell.values())).hexdigest()[:16]
+        version = hashlib.sha256(b"".join([policy.encode(), *(done[name] for name in shell.values())])).hexdigest()[:16]
         text = json.dumps({"version": version, "paths": list(shell)})
         done["sw.js"] = files["sw.js"].replace(_SHELL.encode(), text.encode())
     return done

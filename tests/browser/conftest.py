@@ -144,6 +144,10 @@ class Window:
         await self.page.locator("hr-room .compose-text").fill(text)
         await self.page.keyboard.press("Enter")
 
+    async def wake(self) -> None:
+        """What a browser says when the network is back: the next try is now."""
+        await self.page.evaluate("window.dispatchEvent(new Event('online'))")
+
     def row(self, text: str) -> Any:
         """The message that says this."""
         return self.page.locator("hr-room article.row", has_text=re.compile(rf"{re.escape(text)}"))

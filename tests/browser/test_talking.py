@@ -123,6 +123,30 @@ async def test_a_message_is_answered_changed_reacted_to_and_deleted(pair: Pair) 
     await hers.page.get_by_text("This message was deleted").wait_for()
 
 
+async def test_it_opens_where_the_unread_begins_and_leads_to_the_end(join: Join, window: Open) -> None:
+    ann, ben = await join("Ann"), await join("Ben")
+    room = await ann.direct(ben)
+    for n in range(6):
+        await asyncio.gather(*(ben.say(room, f"line {n}-{m}") for m in range(10)))
+    hers = await window(ann)
+    badge = hers.page.locator("hr-sidebar .badge", has_text="60")
+    await badge.wait_for()
+    assert await hers.page.title() == "(60) Headrace"
+    await hers.open("Ben")
+    await hers.page.get_by_text("New messages").wait_for()
+    first = hers.page.locator("hr-room article.row").first
+    await first.get_by_text("line 0-").wait_for()
+    await hers.page.get_by_role("button", name="Jump to the newest").click()
+    await hers.row("line 5-").last.wait_for()
+    await badge.wait_for(state="detached")
+    await hers.page.wait_for_function("() => document.title === 'Headrace'")
+    # Something comes while one reads above: the way down counts it.
+    await hers.page.locator("hr-room .port").evaluate("port => { port.scrollTop = 0; }")
+    await hers.page.get_by_role("button", name="Jump to the newest").wait_for()
+    await ben.say(room, "one more")
+    await hers.page.locator(".jump .badge", has_text="1").wait_for()
+
+
 async def test_what_is_written_is_text_and_never_markup(pair: Pair) -> None:
     nasty = '<img src=x onerror="document.title=1"><b>bold</b> `<i>` https://example.org/?a=<b>'
     await pair.hers.write(nasty)
@@ -150,11 +174,13 @@ async def test_a_killed_gateway_and_a_cut_network_lose_and_double_nothing(pair: 
     await hers.page.get_by_role("button", name="Retry now").click()
     stack.gateways[0].start()
     await stack.ready()
+    await asyncio.gather(hers.wake(), his.wake())
     await hers.state("number 5", "sent", "delivered", "read")
     await say(2)
     await door.close()
     await say(2)
     await door.open()
+    await asyncio.gather(hers.wake(), his.wake())
     await say(2)
     await hers.state(said[-1], "sent", "delivered", "read")
     await his.row(said[-1]).wait_for()

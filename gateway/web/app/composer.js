@@ -30,7 +30,7 @@ export class Composer extends Part {
   start() {
     made += 1;
     const list = h("div", { class: "offers", id: `offers-${made}`, role: "listbox", "aria-label": "Completion" });
-    this.box = h("textarea", { rows: "1", class: "compose-text", placeholder: this.placeholder, "aria-label": this.placeholder, "aria-autocomplete": "list", "aria-controls": list.id, dir: "auto", enterkeyhint: "send", maxlength: "8000" });
+    this.box = h("textarea", { rows: "1", class: "compose-text", placeholder: this.placeholder, "aria-label": this.placeholder, "aria-autocomplete": "list", "aria-controls": list.id, dir: "auto", enterkeyhint: "send", maxlength: "10000" });
     this.about = h("div", { class: "about", hidden: true });
     this.chips = h("div", { class: "chips", hidden: true });
     this.picker = h("input", { type: "file", multiple: true, hidden: true, tabindex: "-1", "aria-label": "Files", onchange: () => this.#picked() });

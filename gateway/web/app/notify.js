@@ -13,10 +13,8 @@ export async function askToNotify() {
 
 /** Tell of messages from now on. One tab of several does: the one that holds the socket. */
 export function startNotifying(client) {
-  let leader = true;
-  client.addEventListener("leader", (event) => (leader = event.detail));
-  client.addEventListener("event", (event) => {
-    if (leader && event.detail.event === "message.created") notify(event.detail.data);
+  client.addEventListener("event", (/** @type {any} */ event) => {
+    if (client.leads && event.detail.event === "message.created") notify(event.detail.data);
   });
 }
 

@@ -30,7 +30,7 @@ export class Timeline extends Part {
   #width = 0;
   #frame = 0;
   #target = null;
-  #settling = false;
+  #put = -1;
 
   start() {
     this.rows = h("div", { class: "rows" });
@@ -270,14 +270,14 @@ export class Timeline extends Part {
   }
 
   #scroll(top) {
-    this.#settling = true;
     this.port.scrollTop = top;
+    this.#put = this.port.scrollTop;
   }
 
   #onScroll() {
-    if (this.#settling) {
-      this.#settling = false;
-    } else {
+    // What we have put there ourselves is nobody's wish.
+    if (Math.abs(this.port.scrollTop - this.#put) >= 1) {
+      this.#put = -1;
       this.#target = null;
       this.#stuck = this.port.scrollHeight - this.port.scrollTop - this.port.clientHeight < NEAR_END && !this.scene.room?.hasNewer;
     }

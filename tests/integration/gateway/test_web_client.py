@@ -206,6 +206,7 @@ def test_another_content_is_another_release_for_the_service_worker() -> None:
     first, second = prepare(files), prepare(files | {"app/a.js": b"2"})
     assert b'"/web/app/a.js"' in first["sw.js"]
     assert first["sw.js"] != second["sw.js"] != files["sw.js"]
+    assert prepare(files, "default-src 'none'")["sw.js"] != first["sw.js"]
 
 
 def test_imports_are_followed_over_folders_and_round_circles() -> None:
