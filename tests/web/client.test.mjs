@@ -254,3 +254,61 @@ test('what is too long, or too much, is not taken', () => {
   client.send(CHAT, { text: '2' });
   assert.throws(() => client.send(CHAT, { text: '3' }), { name: 'OutboxFull' });
 });
+
+test('a connection that died in silence is left within five seconds of a wake', async () => {
+  const client = make();
+  await ready(client);
+  server.mind = () => true;
+  const began = Date.now();
+  client.retryNow(); // as a wake does
+  await eventually(() => client.link !== 'connected');
+  assert(Date.now() - began < 5000);
+  server.mind = () => false;
+  await ready(client);
+});
+
+test('wherever it dies, position, view and outbox on disk are of one moment', async () => {
+  const store = new MemoryStore();
+  const moments = [];
+  const commit = store.commit.bind(store);
+  store.commit = async (given) => {
+    await commit(given);
+    const [view, saved] = [await store.view(USER), await store.load()];
+    moments.push({ offset: Number(view.position.split('-')[1]), view, waiting: saved.outbox.map((row) => row.id) });
+  };
+  const client = make({ store });
+  await ready(client);
+  for (let n = 0; n < 30; n += 1) {
+    if (n % 3 === 0) client.send(CHAT, { text: `mine ${n}` });
+    else server.tell('message.created', server.add({ content: { text: `other ${n}` } }));
+    await new Promise((resolve) => setTimeout(resolve, 15));
+  }
+  await eventually(() => client.pending().length === 0);
+  await client.close();
+  assert(moments.length > 3);
+  for (const { offset, view, waiting } of moments) {
+    const until = server.log.slice(0, offset).map((entry) => entry.data);
+    assert.deepEqual(view.rooms[CHAT].messages.map((one) => one.message_id), until.map((one) => one.message_id));
+    for (const one of until) assert(!waiting.includes(one.client_msg_id), 'what is in the view waits no more');
+  }
+});
+
+test('somebody else on the same store sees nothing of who was there before', async () => {
+  const store = new MemoryStore();
+  const first = make({ store });
+  await ready(first);
+  server.tell('message.created', server.add({ content: { text: 'secret' } }));
+  await eventually(() => texts(first).length === 1);
+  await first.close();
+  server.mind = (frame, socket) => {
+    if (frame.type !== 'connect') return false;
+    assert(!frame.resume || frame.resume.endsWith('-1'));
+    socket.send(JSON.stringify({ type: 'connected', user_id: OTHER, position: frame.resume ?? '1-0', recovered: true, resync: null, heartbeat_interval_ms: 25_000 }));
+    return true;
+  };
+  server.routes.set('GET /api/sync', () => [503, { code: 'unavailable', temporary: true }]);
+  const second = make({ store });
+  await eventually(() => second.link === 'connected');
+  assert.equal(second.view.userId, OTHER);
+  assert.equal(second.view.rooms.size, 0);
+});

@@ -133,3 +133,24 @@ test('who is looked at is what any tab looks at', async () => {
   await eventually(() => server.of('unwatch').length === 1);
   assert.equal(server.of('unwatch')[0].conversation_id, 'b');
 });
+
+test('one tab refreshes the token for all', async () => {
+  const kept = new Map();
+  globalThis.localStorage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value), removeItem: (name) => kept.delete(name) };
+  const user = { user_id: 'u', username: 'alice', display_name: 'Alice' };
+  let refreshes = 0;
+  const pair = (n) => ({ access_token: `access-${n}`, refresh_token: `refresh-${n}`, expires_in: 600, user });
+  server.routes.set('POST /api/auth/login', () => [200, pair(0)]);
+  server.routes.set('POST /api/auth/refresh', (body) => (body.refresh_token === `refresh-${refreshes}` ? [200, pair(++refreshes)] : [401, { code: 'token_reused' }]));
+  const apis = [1, 2, 3].map(() => new Api({ url: server.url }));
+  try {
+    await apis[0].login({ username: 'alice', password: 'p' });
+    await Promise.all(apis.slice(1).map((api) => api.restore()));
+    assert.deepEqual(await Promise.all(apis.map((api) => api.token())), ['access-0', 'access-0', 'access-0'], 'told, and not refreshed');
+    assert.deepEqual(await Promise.all(apis.map((api) => api.token({ renew: true }))), ['access-1', 'access-1', 'access-1']);
+    assert.equal(refreshes, 1);
+  } finally {
+    for (const api of apis) api.close();
+    delete globalThis.localStorage;
+  }
+});

@@ -1,21 +1,19 @@
-/** The client: what a program asks for, and what it is told. One tab leads (`leader.js`); all of them see the same (`mirror.js`). */
+/** The client: what a program asks for, and what it is told. Where it stands among tabs is `seat.js`'s; what is seen, `mirror.js`'s. */
 
 import { Drafts } from './drafts.js';
 import { OutboxFull, Stopped } from './errors.js';
 import { MAX_PEOPLE, MAX_WATCHED } from './interest.js';
-import { Leader, lost } from './leader.js';
+import { lost } from './leader.js';
 import { Mirror } from './mirror.js';
 import { Pages } from './pages.js';
+import { Seat } from './seat.js';
 import { Sending } from './sending.js';
 import { MemoryStore } from './store.js';
-import { Tabs, tabsAvailable } from './tabs.js';
-import { watchWake } from './wake.js';
 import { MAX_FRAME_BYTES } from './wire.js';
 
 /** @import {Api} from './api.js' */
-/** @import {Command, Setting} from './leader.js' */
-/** @import {News} from './mirror.js' */
-/** @import {Attachment, Frame, Kind, Link, Row, Saved, Store} from './types.js' */
+/** @import {Setting} from './leader.js' */
+/** @import {Attachment, Frame, Kind, Link, Row, Store} from './types.js' */
 
 const VERSION = '0.1.0';
 
@@ -29,19 +27,7 @@ export class Client extends EventTarget {
   #pages;
   #cap;
   #wantsTabs;
-  /** @type {Tabs | null} */
-  #tabs = null;
-  /** @type {Leader | null} */
-  #leader = null;
-  /** Whether what the leader tells continues what we have. */
-  #follows = false;
-  #watched = new Set();
-  #people = new Set();
-  /** @type {string | null} */
-  #status = null;
-  #unwatchWake = () => {};
-  #ready = Promise.resolve();
-  #closed = false;
+  #seat;
 
   /**
    * @param {object} options
@@ -72,13 +58,14 @@ export class Client extends EventTarget {
     this.#mirror = new Mirror(api.user?.user_id ?? '', (event, detail) => this.#say(event, detail), (mends) => this.#pages.mend(mends));
     this.#pages = new Pages(api, () => this.#mirror.view);
     this.drafts = new Drafts(this.#setting.store, () => this.view.userId, (conversationId, draft) =>
-      this.#tabs?.post({ news: 'draft', conversationId, draft }),
+      this.#seat.drafted(conversationId, draft),
     );
+    this.#seat = new Seat(this.#setting, this.#mirror, this.drafts, (event, detail) => this.#say(event, detail));
   }
 
   /** @returns {Link} */
   get link() {
-    return this.#closed ? 'disconnected' : this.#mirror.link;
+    return this.#seat.closed ? 'disconnected' : this.#mirror.link;
   }
 
   /** When the next try is, as `Date.now()`, while disconnected. */
@@ -93,42 +80,26 @@ export class Client extends EventTarget {
 
   /** Whether this tab holds the connection. */
   get leads() {
-    return this.#leader !== null;
+    return this.#seat.leader !== null;
   }
 
   /** Show what is cached, connect, and stay connected. */
   start() {
     this.view.userId ||= this.#setting.api.user?.user_id ?? '';
-    this.#unwatchWake = watchWake(() => this.#command({ do: 'probe' }));
-    globalThis.addEventListener?.('pagehide', this.#hide);
-    this.#ready = this.#recall().catch(lost);
-    if (!this.#wantsTabs || !tabsAvailable()) return void this.#lead();
-    this.#tabs = new Tabs(`headrace:${this.#setting.url}:${this.view.userId}`, {
-      lead: () => void this.#lead(),
-      depose: () => this.#depose(),
-      hear: (message) => this.#hear(message),
-    });
-    this.#tabs.post({ hello: this.#tabs.id });
+    this.#seat.start(this.#wantsTabs);
   }
 
   /** Disconnect. What is not stored yet stays in the store's outbox. */
   async close() {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#unwatchWake();
-    globalThis.removeEventListener?.('pagehide', this.#hide);
-    await this.#ready;
-    this.#hide();
-    await this.#leader?.close();
-    this.#tabs?.close();
-    this.#setting.store.close();
+    if (this.#seat.closed) return;
+    await this.#seat.close();
     const why = new Stopped('the client was closed; the message may or may not be sent later');
     for (const sending of this.#mirror.sendings.values()) sending.stop(why);
   }
 
   /** Try now. */
   retryNow() {
-    this.#command({ do: 'probe' });
+    this.#seat.command({ do: 'probe' });
   }
 
   // Sending
@@ -179,7 +150,7 @@ export class Client extends EventTarget {
     const row = { ...sending.row, error: null };
     void this.#setting.store.put(row).catch(lost);
     this.#mirror.hear({ news: 'sending', id: sending.id, state: 'sending' });
-    this.#command({ do: 'retry', row });
+    this.#seat.command({ do: 'retry', row });
     return sending;
   }
 
@@ -187,7 +158,7 @@ export class Client extends EventTarget {
   discard(sending) {
     void this.#setting.store.remove(sending.id).catch(lost);
     this.#mirror.hear({ news: 'discarded', id: sending.id });
-    this.#command({ do: 'discard', id: sending.id });
+    this.#seat.command({ do: 'discard', id: sending.id });
   }
 
   /** What is on its way, or failed, of this and of earlier runs; the oldest first. @returns {Sending[]} */
@@ -200,43 +171,43 @@ export class Client extends EventTarget {
   /** We have read this far. @param {string} conversationId @param {number} seq @param {{threadRootId?: string | null, private?: boolean}} [options] */
   read(conversationId, seq, { threadRootId = null, private: hidden = false } = {}) {
     if (!threadRootId) this.#mirror.read(conversationId, seq);
-    this.#command({ do: 'mark', conversationId, threadRootId, levels: hidden ? { privateRead: seq } : { read: seq } });
+    this.#seat.command({ do: 'mark', conversationId, threadRootId, levels: hidden ? { privateRead: seq } : { read: seq } });
   }
 
   /** We have received this far; said by itself unless `receipts` is false. @param {string} conversationId @param {number} seq @param {{threadRootId?: string | null}} [options] */
   received(conversationId, seq, { threadRootId = null } = {}) {
-    this.#command({ do: 'mark', conversationId, threadRootId, levels: { delivered: seq } });
+    this.#seat.command({ do: 'mark', conversationId, threadRootId, levels: { delivered: seq } });
   }
 
   /** We type; call it for every key. @param {string} conversationId @param {{stop?: boolean, threadRootId?: string | null}} [options] */
   typing(conversationId, { stop = false, threadRootId = null } = {}) {
-    this.#command({ do: 'type', conversationId, threadRootId, stop });
+    this.#seat.command({ do: 'type', conversationId, threadRootId, stop });
   }
 
   /** Hear who types in a conversation. Throws `RangeError` beyond 20. @param {string} conversationId */
   watch(conversationId) {
-    this.#want(this.#watched, [conversationId], MAX_WATCHED);
+    this.#want(this.#seat.watched, [conversationId], MAX_WATCHED);
   }
 
   /** @param {string} conversationId */
   unwatch(conversationId) {
-    this.#unwant(this.#watched, [conversationId]);
+    this.#unwant(this.#seat.watched, [conversationId]);
   }
 
   /** Hear how these people are seen, now and at every change. Throws `RangeError` beyond 500. @param {string[]} userIds */
   subscribePresence(userIds) {
-    this.#want(this.#people, userIds, MAX_PEOPLE);
+    this.#want(this.#seat.people, userIds, MAX_PEOPLE);
   }
 
   /** @param {string[]} userIds */
   unsubscribePresence(userIds) {
-    this.#unwant(this.#people, userIds);
+    this.#unwant(this.#seat.people, userIds);
   }
 
   /** How this device is shown. @param {'online' | 'away' | 'busy' | 'invisible'} status */
   setPresence(status) {
-    this.#status = status;
-    this.#command({ do: 'status', status });
+    this.#seat.status = status;
+    this.#seat.command({ do: 'status', status });
   }
 
   // Paging; each returns whether there is more
@@ -254,97 +225,15 @@ export class Client extends EventTarget {
 
   /** Figures of this moment; null where another tab leads. */
   stats() {
-    const core = this.#leader?.core;
+    const core = this.#seat.leader?.core;
     return core ? { ...core.counts, repeats: core.inbox.repeats, outbox: core.outboxSize, position: this.view.position } : null;
-  }
-
-  /** What an earlier run left is shown before there is a connection. */
-  async #recall() {
-    const { store } = this.#setting;
-    const saved = await store.load();
-    this.view.userId ||= saved.userId ?? '';
-    const cached = this.view.position ? null : await store.view(this.view.userId);
-    if (cached) this.view.restore(cached);
-    this.#mirror.restore(saved.outbox.filter((row) => !row.user || row.user === this.view.userId));
-    await this.drafts.load();
-    this.#say('changed', { conversations: new Set(), all: true });
-  }
-
-  async #lead() {
-    await this.#ready;
-    if (this.#closed) return;
-    const { view, sendings } = this.#mirror;
-    const saved = await this.#setting.store.load().catch(() => /** @type {Saved} */ ({ userId: null, positions: {}, outbox: [] }));
-    if (this.#closed || (this.#tabs && !this.#tabs.leads)) return;
-    saved.userId = view.userId || saved.userId;
-    // from where our own view ends, and not from where the disk does: what is between would be missing
-    saved.positions = view.position && saved.userId ? { [saved.userId]: view.position } : {};
-    const leader = new Leader(this.#setting, saved, this.#mirror, (news) => {
-      this.#mirror.hear(news);
-      this.#tabs?.post(news);
-    });
-    this.#leader = leader;
-    for (const { row, state } of sendings.values()) if (state !== 'failed') leader.obey({ do: 'put', row });
-    this.#wish();
-    leader.start();
-    this.#tabs?.post({ here: true });
-    this.#say('leader', true);
-  }
-
-  #depose() {
-    this.#leader?.depose();
-    this.#leader = null;
-    this.#follows = false;
-    this.#tabs?.post({ hello: this.#tabs.id });
-    this.#say('leader', false);
-  }
-
-  /** Of another tab. @param {any} message */
-  #hear(message) {
-    if (message.news === 'draft') {
-      this.drafts.hear(message.conversationId, message.draft);
-      this.#mirror.hear(message);
-    } else if (this.#leader) {
-      if (message.hello) this.#tabs?.post({ to: message.hello, news: this.#leader.snapshot() });
-      else if (message.do) this.#leader.obey(message);
-    } else if (message.here) {
-      this.#tabs?.post({ hello: this.#tabs.id });
-    } else if (message.to) {
-      if (message.to === this.#tabs?.id) void this.#ready.then(() => this.#follow(message.news));
-    } else if (message.news && this.#follows) {
-      this.#mirror.hear(message);
-    }
-  }
-
-  /** The leader shows us what it has: what it tells from now on continues that. @param {News} snapshot */
-  #follow(snapshot) {
-    const rows = [...this.#mirror.sendings.values()].filter((one) => one.state !== 'failed').map((one) => one.row);
-    this.#follows = true;
-    this.#mirror.hear(snapshot);
-    for (const row of rows) this.#command({ do: 'put', row });
-    this.#wish();
-  }
-
-  /** @param {Command} command */
-  #command(command) {
-    if (this.#leader) this.#leader.obey(command);
-    else this.#tabs?.post(command);
-  }
-
-  /** What we want to hear of: for a leader that does not know yet. */
-  #wish() {
-    this.#command({ do: 'want', tab: this.#tabs?.id ?? '', rooms: [...this.#watched], people: [...this.#people] });
-    if (this.#status) this.#command({ do: 'status', status: this.#status });
-    for (const [conversationId, { localRead }] of this.view.rooms) {
-      if (localRead) this.#command({ do: 'mark', conversationId, threadRootId: null, levels: { read: localRead } });
-    }
   }
 
   /** @param {Set<string>} wanted @param {string[]} more @param {number} most */
   #want(wanted, more, most) {
     if (new Set([...wanted, ...more]).size > most) throw new RangeError(`at most ${most} at once`);
     for (const one of more) wanted.add(one);
-    this.#command({ do: 'want', tab: this.#tabs?.id ?? '', rooms: [...this.#watched], people: [...this.#people] });
+    this.#seat.want();
   }
 
   /** @param {Set<string>} wanted @param {string[]} less */
@@ -352,12 +241,6 @@ export class Client extends EventTarget {
     for (const one of less) wanted.delete(one);
     this.#want(wanted, [], Infinity);
   }
-
-  /** The page goes, perhaps for good. */
-  #hide = () => {
-    void this.#leader?.flush();
-    this.#tabs?.post({ do: 'want', tab: this.#tabs.id, rooms: [], people: [] });
-  };
 
   /** @param {Kind} kind @param {string} type @param {Known} message @param {object} fields */
   #change(kind, type, { message_id, conversation_id }, fields) {
@@ -375,7 +258,7 @@ export class Client extends EventTarget {
    */
   #put(kind, type, conversationId, id, fields, attachments) {
     if (this.#mirror.stopped) throw this.#mirror.stopped;
-    if (this.#closed) throw new Stopped('the client was closed');
+    if (this.#seat.closed) throw new Stopped('the client was closed');
     if (this.#mirror.sendings.size >= this.#cap) throw new OutboxFull(`${this.#cap} messages wait for the server already`);
     /** @type {Frame} */
     const frame = { type, conversation_id: conversationId, ...fields };
@@ -389,7 +272,7 @@ export class Client extends EventTarget {
     void this.#setting.store
       .put(row)
       .catch(lost)
-      .then(() => this.#command({ do: 'put', row }));
+      .then(() => this.#seat.command({ do: 'put', row }));
     return sending;
   }
 

@@ -98,7 +98,7 @@ export class Core {
       this.#dispatch(JSON.parse(text), now);
     } catch (failure) {
       if (!(failure instanceof SyntaxError)) throw failure;
-      this.#out.push({ do: 'hang', why: `not a frame: ${failure.message}` });
+      this.#out.push({ do: 'hang', why: String(failure) });
     }
     return this.#pumped(now);
   }
@@ -195,7 +195,7 @@ export class Core {
   /** Time passed: carry out what `wakeAt` promised. @param {number} now @returns {Effect[]} */
   tick(now) {
     if (this.line.state !== 'disconnected' && now >= Math.min(this.line.deadAt, this.#mendDeadAt)) {
-      const why = now >= this.line.deadAt ? 'the server is silent' : 'no answer to sync';
+      const why = now >= this.line.deadAt ? 'silence' : 'no answer to sync';
       this.line.deadAt = this.#mendDeadAt = NEVER;
       return [{ do: 'hang', why }];
     }

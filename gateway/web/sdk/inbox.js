@@ -55,7 +55,7 @@ export class Inbox {
    */
   hear(entry) {
     const position = parsePosition(entry.position);
-    if (!position) throw new SyntaxError(`not a position: ${entry.position}`);
+    if (!position) throw new SyntaxError(entry.position);
     if (this.#held) {
       if (this.#held.length < this.#limit) this.#held.push(entry);
       else this.#passedOver = position;

@@ -5,7 +5,7 @@
  * said on this one and what is wanted differ by the frames that are due.
  */
 
-import { NEVER } from './wire.js';
+import { NEVER, remember } from './wire.js';
 
 /** @import {ErrorBody, Frame} from './types.js' */
 
@@ -14,7 +14,6 @@ export const MAX_PEOPLE = 500;
 const IN_A_FRAME = 200;
 /** Between two times at which it is said that we type in a conversation: the server passes one in 3 s. */
 export const TYPING_MS = 3200;
-const TYPED_IN = 64;
 const RETRY_MS = 1000;
 
 /** The ephemeral wants of one user. */
@@ -51,9 +50,7 @@ export class Interest {
   type(conversationId, threadRootId, stop, now) {
     const said = this.#typing.get(conversationId) ?? { at: -NEVER, on: false };
     if (stop ? !said.on : now - said.at < TYPING_MS) return null;
-    if (!stop) this.#typing.delete(conversationId);
-    if (this.#typing.size >= TYPED_IN) this.#typing.delete(this.#typing.keys().next().value ?? '');
-    this.#typing.set(conversationId, stop ? { at: said.at, on: false } : { at: now, on: true });
+    remember(this.#typing, conversationId, { at: stop ? said.at : now, on: !stop });
     const state = stop ? 'stop' : 'start';
     return { type: 'typing', conversation_id: conversationId, state, thread_root_id: threadRootId ?? undefined };
   }

@@ -157,7 +157,9 @@ export class Leader {
         return this.#tell({ news: 'adopt', userId: effect.userId, rows: effect.rows });
       case 'deliver':
         this.#tell({ news: 'event', position: effect.position, entry: effect.entry });
-        if (effect.entry?.event === 'message.created') this.#received(effect.entry.data.conversation_id);
+        if (effect.entry?.event === 'message.created' && effect.entry.data.sender_id !== this.core.userId) {
+          this.#received(effect.entry.data.conversation_id);
+        }
         return this.#move();
       case 'resynced':
         this.#whole = true;
@@ -195,7 +197,6 @@ export class Leader {
     const room = this.#mirror.view.rooms.get(conversationId);
     const me = room?.members.get(this.#mirror.view.userId);
     if (!this.#setting.receipts || !room || !me || me.delivered_seq >= room.last_seq) return;
-    if (room.lastMessage?.sender_id === me.user_id) return;
     this.core.marks.raise(conversationId, null, { delivered: room.last_seq }, now());
     queueMicrotask(() => this.#socket.apply(this.core.pump(now())));
   }

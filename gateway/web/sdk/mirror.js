@@ -67,6 +67,11 @@ export class Mirror {
         this.retryAt = news.retryAt;
         return this.#say('link', news.link);
       case 'adopt':
+        if (view.userId !== news.userId) {
+          view.rooms.clear(); // somebody else's
+          view.blocked.clear();
+          view.position = null;
+        }
         view.userId = news.userId;
         for (const [id, one] of this.sendings) if (one.user && one.user !== news.userId) this.sendings.delete(id);
         return this.restore(news.rows);

@@ -38,9 +38,7 @@ export class Outgoing {
 
 /** The rows of one user, a queue a conversation. */
 export class Outbox {
-  /** @type {Map<string, Outgoing[]>} */
-  #queues = new Map();
-  /** @type {Map<string, Outgoing>} */
+  /** In the order in which they came: the first of each conversation is the one that may be under way. @type {Map<string, Outgoing>} */
   #byId = new Map();
   /** @type {Map<number, Outgoing>} */
   #byRequest = new Map();
@@ -67,11 +65,7 @@ export class Outbox {
 
   /** Take a row in, behind those of its conversation. @param {Row} row */
   add(row) {
-    const outgoing = new Outgoing(row);
-    this.#byId.set(row.id, outgoing);
-    const queue = this.#queues.get(row.conversationId);
-    if (queue) queue.push(outgoing);
-    else this.#queues.set(row.conversationId, [outgoing]);
+    this.#byId.set(row.id, new Outgoing(row));
   }
 
   /**
@@ -80,9 +74,9 @@ export class Outbox {
    * @param {number} now
    */
   *takeDue(now) {
-    for (const [first] of [...this.#queues.values()]) {
+    for (const first of this.#firsts()) {
       if (this.#byRequest.size >= UNANSWERED) return;
-      if (first && first.due <= now) yield first;
+      if (first.due <= now) yield first;
     }
   }
 
@@ -104,8 +98,7 @@ export class Outbox {
   /** When `takeDue` has something again; infinite if nothing waits. */
   nextDue() {
     const full = this.#byRequest.size >= UNANSWERED;
-    const waiting = full ? [...this.#byRequest.values()] : [...this.#queues.values()].map((queue) => queue[0]);
-    return waiting.reduce((due, one) => Math.min(due, one?.due ?? NEVER), NEVER);
+    return (full ? [...this.#byRequest.values()] : this.#firsts()).reduce((due, one) => Math.min(due, one.due), NEVER);
   }
 
   /**
@@ -151,10 +144,6 @@ export class Outbox {
     if (!outgoing) return undefined;
     this.#byId.delete(id);
     this.#forget(outgoing);
-    const { conversationId } = outgoing.row;
-    const left = (this.#queues.get(conversationId) ?? []).filter((one) => one !== outgoing);
-    if (left.length) this.#queues.set(conversationId, left);
-    else this.#queues.delete(conversationId);
     return outgoing.row;
   }
 
@@ -165,6 +154,13 @@ export class Outbox {
       outgoing.due = 0;
     }
     this.#byRequest.clear();
+  }
+
+  #firsts() {
+    /** @type {Map<string, Outgoing>} */
+    const firsts = new Map();
+    for (const one of this.#byId.values()) if (!firsts.has(one.row.conversationId)) firsts.set(one.row.conversationId, one);
+    return [...firsts.values()];
   }
 
   /** @param {number} request */

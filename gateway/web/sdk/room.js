@@ -3,7 +3,7 @@
 import { laidOver, unsent } from './optimistic.js';
 
 /** @import {Conversation, Member, Message, Receipt} from './types.js' */
-/** @import {Item, Pending} from './optimistic.js' */
+/** @import {Item, Levels, Pending} from './optimistic.js' */
 
 /**
  * @typedef {object} RoomDump a room as it is cached, and as a tab shows it to another
@@ -45,8 +45,12 @@ export class Room {
   #userId;
   /** @type {Item[] | null} */
   #items = null;
-  /** @type {Map<number, {message: Message, item: Item}>} */
+  /** @type {Map<number, {message: Message, levels: Levels, item: Item}>} */
   #cache = new Map();
+  /** @type {Levels} */
+  #levels = { others: 0, delivered: [], read: [] };
+  /** Those of `pending` that change a message. @type {Pending[]} */
+  #changes = [];
 
   /** @param {Conversation} conversation @param {string} userId */
   constructor(conversation, userId) {
@@ -113,7 +117,7 @@ export class Room {
    * @param {string} rootId
    */
   thread(rootId) {
-    const levels = this.#levels();
+    const levels = this.#marks();
     const found = [...this.known.values()].filter((one) => one.thread_root_id === rootId).sort((a, b) => a.seq - b.seq);
     const root = [...this.known.values()].find((one) => one.message_id === rootId);
     const from = this.threads.get(rootId);
@@ -178,7 +182,7 @@ export class Room {
 
   /** @param {number} from @param {number} to @param {boolean} newest @returns {Item[]} */
   #build(from, to, newest) {
-    const levels = this.#levels();
+    const levels = this.#marks();
     const items = [];
     for (let seq = from; seq <= to; seq += 1) {
       const message = this.known.get(seq);
@@ -190,24 +194,29 @@ export class Room {
   /** Sends whose message is not here yet. */
   #sends() {
     const sends = this.pending.filter((one) => one.kind === 'send');
-    if (!sends.length) return sends;
-    const mine = [...this.known.values()].filter((one) => one.sender_id === this.#userId).map((one) => one.client_msg_id);
-    return sends.filter((one) => !mine.includes(one.id));
+    const here = new Set(sends.length ? [...this.known.values()].map((one) => one.client_msg_id) : []);
+    return sends.filter((one) => !here.has(one.id));
   }
 
-  #levels() {
+  /** Others' watermarks; the same object as before until they change. */
+  #marks() {
+    this.#changes = this.pending.filter((one) => one.kind !== 'send');
     const others = [...this.members.values()].filter((one) => one.user_id !== this.#userId);
     const rising = (/** @type {'delivered_seq' | 'read_seq'} */ name) => others.map((one) => one[name]).sort((a, b) => a - b);
-    return { others: others.length, delivered: rising('delivered_seq'), read: rising('read_seq') };
+    const levels = { others: others.length, delivered: rising('delivered_seq'), read: rising('read_seq') };
+    if (JSON.stringify(levels) !== JSON.stringify(this.#levels)) this.#levels = levels;
+    return this.#levels;
   }
 
-  /** @param {Message} message @param {import('./optimistic.js').Levels} levels @returns {Item} */
+  /** @param {Message} message @param {Levels} levels @returns {Item} */
   #item(message, levels) {
-    const changes = this.pending.filter((one) => one.frame.message_id === message.message_id);
-    const item = laidOver(message, changes, this.#userId, levels);
     const cached = this.#cache.get(message.seq);
-    if (!changes.length && cached?.message === message && same(cached.item.local, item.local)) return cached.item;
-    this.#cache.set(message.seq, { message, item });
+    const changes = this.#changes.filter((one) => one.frame.message_id === message.message_id);
+    const plain = !changes.length && cached?.message === message && !cached.item.local.change;
+    if (plain && cached.levels === levels) return cached.item;
+    let item = laidOver(message, changes, this.#userId, levels);
+    if (plain && same(cached.item.local, item.local)) item = cached.item;
+    this.#cache.set(message.seq, { message, levels, item });
     return item;
   }
 
