@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install dev run test quick lint format bench chaos docs lock pack clean
+.PHONY: help install dev run test quick lint format bench chaos docs screenshots lock pack clean chromium
 
 # The newest Python that we test with; `make PYTHON=/path/to/python install` overrides.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
@@ -22,12 +22,13 @@ run: install ## Run everything on this machine, with demo users
 
 dev: .venv/.installed-dev gateway/web/node_modules/.installed ## Install what is needed to change the code, too
 
-# May install the one Debian package that a virtual environment needs, and fetch clamd into .tools; `make install` only names the former.
+# May install the Debian packages that a virtual environment and the browser tests need, and fetch clamd into .tools; `make install` only names
+# the first of them.
 test quick chaos: export HEADRACE_MAY_INSTALL := yes
-test: dev .tools/clamav/clamd ## Run every test but the long fault runs
+test: dev .tools/clamav/clamd chromium ## Run every test but the long fault runs
 	$(BIN)/pytest -n 2 --dist loadfile -m "not chaos"
 
-quick: dev .tools/clamav/clamd ## Run the tests that take less than ten seconds each
+quick: dev .tools/clamav/clamd chromium ## Run the tests that take less than ten seconds each
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not chaos"
 
 chaos: dev .tools/clamav/clamd ## Run the long fault runs
@@ -39,6 +40,7 @@ lint: dev ## Check format, style, types, imports, and dependencies for known hol
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(NODE) gateway/web/node_modules/typescript/bin/tsc --project gateway/web/tsconfig.json
+	$(NODE) gateway/web/node_modules/typescript/bin/tsc --project gateway/web/tsconfig.app.json
 	.ci/audit
 
 format: dev ## Format the code and mend what can be mended
@@ -50,6 +52,9 @@ bench: dev ## Measure throughput and latency on this machine
 
 docs: dev ## Write the generated pages of docs/ anew
 	$(BIN)/python docs/generate.py
+
+screenshots: dev chromium ## Make the pictures of docs/images anew
+	$(BIN)/python -m tests.browser.screenshots
 
 lock: dev ## Choose the newest versions of all dependencies (requirements.lock)
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
@@ -83,6 +88,9 @@ clean: ## Remove .venv, .tools and caches; data in .headrace stay
 gateway/web/node_modules/.installed: gateway/web/package.json gateway/web/package-lock.json | .venv/.installed-dev
 	cd gateway/web && ../../.ci/npm ci --ignore-scripts --silent
 	@touch $@
+
+chromium:
+	@.ci/chromium
 
 # Is not made where clamd is installed, or can not be had: the tests that need it find the one, and are skipped without.
 .tools/clamav/clamd:

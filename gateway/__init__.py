@@ -16,7 +16,9 @@ rest/      the HTTP API
 answers    REST calls that wait for what their intent made
 listeners  who in REST listens to which channel
 problems   errors over HTTP
-health     live, ready, detailed, metrics
+health     live, ready, detailed, metrics; files_health and streams_health look for it
+web_client the pages, styles and modules of web/, from memory
+web/       the web client itself: no Python
 
 client ──ws──▶ socket ──▶ intake ──▶ intents          doorbells ──▶ socket ──ws──▶ client
 client ──http─▶ rest ───▶ intake                       doorbells ──▶ listeners ──▶ answers, long polls

@@ -43,8 +43,10 @@ from gateway.rest.application import make_application, rest_routes
 from gateway.socket.ephemera import Ephemera
 from gateway.socket.hub import Hub
 from gateway.socket.transport import uvicorn_options
+from gateway.streams_health import StreamsHealth
 from gateway.tokens import Tokens
 from gateway.uploads import Uploads
+from gateway.web_client import web_routes
 
 BACKLOG = 2048
 REQUESTS_SECONDS = 2
@@ -172,9 +174,15 @@ async def open_gateway(settings: Settings) -> AsyncGenerator[Gateway]:
             {"redis": redis.ping, "mongodb": store.ping},
             lambda: check_layout(redis, store, settings.names),
             FilesHealth(objects, scans, scanner=bool(settings.scanner_url)) if objects else None,
+            StreamsHealth(redis),
         )
         ops_token = settings.ops_token.get_secret_value() if settings.ops_token else None
-        table = [WebSocketRoute("/ws", hub.endpoint), *public_routes(health, ops_token), *rest_routes(api)]
+        table = [
+            WebSocketRoute("/ws", hub.endpoint),
+            *public_routes(health, ops_token),
+            *rest_routes(api),
+            *web_routes(settings),
+        ]
         yield Gateway(
             hub,
             health,

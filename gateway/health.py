@@ -22,6 +22,7 @@ from backplane.store.mongo import NotMigrated
 from gateway.files_health import FilesHealth, FilesReport, alerts
 from gateway.problems import Problem
 from gateway.rest.operations import answer, bearer
+from gateway.streams_health import StreamsHealth, StreamsReport
 
 PROBE_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 3.0
@@ -72,6 +73,8 @@ class Report(msgspec.Struct, frozen=True):
     reasons: list[str] = []
     uptime_seconds: float | msgspec.UnsetType = msgspec.UNSET
     dependencies: dict[str, DependencyReport] | msgspec.UnsetType = msgspec.UNSET
+    streams: StreamsReport | None | msgspec.UnsetType = msgspec.UNSET
+    """None where Redis does not say."""
     attachments: FilesReport | msgspec.UnsetType = msgspec.UNSET
     alerts: list[str] | msgspec.UnsetType = msgspec.UNSET
     """What an operator should be called for, though this gateway serves."""
@@ -84,6 +87,7 @@ class Health:
         pings: how to ask each dependency; returns seconds, raises `Transient`.
         check: whether the database is ours, asked until it passes; what it raises but `Transient` ends `run`.
         files: how attachments are, for the report; a gateway serves whatever that says.
+        streams: who works on the streams, for the report.
     """
 
     def __init__(
@@ -91,8 +95,9 @@ class Health:
         pings: Mapping[str, Callable[[], Awaitable[float]]],
         check: Callable[[], Awaitable[None]],
         files: FilesHealth | None = None,
+        streams: StreamsHealth | None = None,
     ) -> None:
-        self._files = files
+        self._files, self._streams = files, streams
         self._dependencies = [Dependency(name, ping) for name, ping in pings.items()]
         self._check, self._checked = check, False
         self._unchecked = "the layout is not checked yet"
@@ -130,6 +135,7 @@ class Health:
             reasons,
             round(time.monotonic() - self._began, 1),
             {one.name: DependencyReport(one.signal.up, one.round_trip_ms) for one in self._dependencies},
+            await self._streams.look() if self._streams else msgspec.UNSET,
             msgspec.UNSET if files is None else files,
             [] if files is None else alerts(files),
         )

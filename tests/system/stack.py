@@ -196,6 +196,7 @@ async def run_stack(
     redis: Server | None = None,
     mongodb: Server | None = None,
     of_kind: Mapping[str, Mapping[str, str]] | None = None,
+    stages: Sequence[str] = tuple(STAGES),
     launch: Sequence[str] = ("-m",),
     **overrides: str,
 ) -> AsyncGenerator[Stack]:
@@ -209,6 +210,7 @@ async def run_stack(
         redis: the server, not started yet; a plain one if not given.
         mongodb: the same.
         of_kind: settings of the gateways (`gateway`) or of the consumers alone.
+        stages: what each process of consumers runs.
         launch: Python's arguments before the name of the module.
         overrides: settings by name, beside `QUICK`; the tester's connections have them too.
     """
@@ -254,7 +256,7 @@ async def run_stack(
             redis,
             mongodb,
             [process("gateway", n) for n in range(gateways)],
-            [process("consumers", n, "--stages", ",".join(STAGES)) for n in range(consumers)],
+            [process("consumers", n, "--stages", ",".join(stages)) for n in range(consumers)],
             client,
             store,
             [process("consumers", n, "--stages", "scan") for n in range(consumers, consumers + scanners)],

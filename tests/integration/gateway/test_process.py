@@ -182,6 +182,8 @@ async def test_health_and_metrics_show_details_only_to_operators(
         assert process.get(path, port=internal).status_code == 200
     allowed = process.get("/health/detailed", Authorization=f"Bearer {OPS_TOKEN}").json()
     assert (allowed["status"], set(allowed["dependencies"])) == ("ready", {"redis", "mongodb"})
+    assert allowed["streams"]["dead_entries"] == 0
+    assert allowed["streams"]["stages"]["persist"] == {"owners": {}, "unowned": settings.partitions}
     metrics = process.get("/metrics", Authorization=f"Bearer {OPS_TOKEN}").text
     assert 'headrace_dependency_up{name="redis"} 1.0' in metrics
     assert "headrace_stream_lag_entries{" in metrics
