@@ -60,10 +60,12 @@ class FileStore extends MemoryStore {
 
   close() {
     closeSync(this.#file);
+    this.#file = null;
     super.close();
   }
 
   #write(method, ...args) {
+    if (this.#file === null) throw new Error(`${method} after close`);
     writeSync(this.#file, `${JSON.stringify([method, args])}\n`);
     fsyncSync(this.#file);
   }

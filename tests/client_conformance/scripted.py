@@ -216,9 +216,9 @@ class ScriptedServer:
     async def _http(self, connection: ServerConnection, request: Request) -> Response | None:
         if not request.path.startswith("/api/sync"):
             return None
+        self.queries.append(urlsplit(request.path).query)
         await asyncio.wait_for(self.sync_gate.wait(), PATIENCE_S)
         self.syncs += 1
-        self.queries.append(urlsplit(request.path).query)
         if (
             self.tokens is not None
             and request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens

@@ -6,7 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from tests.client_conformance.conftest import Run
-from tests.client_conformance.scripted import CHAT, EPOCH, OTHER, USER, ScriptedServer, message, state
+from tests.client_conformance.scripted import CHAT, EPOCH, OTHER, USER, ScriptedServer, eventually, message, state
 
 pytestmark = pytest.mark.anyio
 
@@ -165,3 +165,19 @@ async def test_resume_that_is_not_whole_ends_in_the_state(server: ScriptedServer
         resynced = await program.item("resynced")
         assert (resynced["reason"], resynced["position"]) == (reason, f"{EPOCH + 1}-2")
         await program.kill()
+
+
+async def test_state_that_comes_after_the_close_is_nobodys(server: ScriptedServer, run: Run) -> None:
+    server.sync_gate.clear()
+    server.states.append(state(3))
+    program = await run()
+    session = await server.session()
+    await session.expect("connect")
+    await session.connected(3, resync="fresh")
+    await session.ping(3)
+    await eventually(lambda: server.queries)
+    await program("close")
+    server.sync_gate.set()
+    await eventually(lambda: server.syncs)
+    await program.sleep(1)
+    assert program.nothing_new("item")

@@ -238,8 +238,9 @@ async def test_wherever_it_is_killed_exactly_what_is_above_the_position_is_sent_
         await program.kill()
         program = await run(store=store)
         session, resume = await resumed(server)
-        assert resume is not None, f"seed {seed}"
-        handled = int(resume.split("-")[1])
-        await session.connected(handled)
+        handled = int(resume.split("-")[1]) if resume else 0
+        await session.connected(handled, **({} if resume else {"resync": "fresh"}))
+        if not resume:  # killed before the state was taken in
+            await program.item("resynced")
     await session.ping(handled)
     assert await program.pending() == [], f"seed {seed}"

@@ -149,9 +149,9 @@ export class Socket {
   async #load(number) {
     try {
       const state = await this.#wiring.load();
-      this.apply(this.#core.loaded(number, state, now()));
+      if (!this.#closed) this.apply(this.#core.loaded(number, state, now())); // else the store is closed, too
     } catch {
-      this.apply(this.#core.loadFailed(number, now()));
+      if (!this.#closed) this.apply(this.#core.loadFailed(number, now()));
     }
   }
 
