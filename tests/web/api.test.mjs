@@ -98,6 +98,16 @@ test('a refusal says what it is, and what is none is unreachable', async () => {
   await server.start(server.port);
 });
 
+test('a server that hangs is given up in time, but for a file', async () => {
+  const signals = [];
+  const hangs = async (_, init) => (signals.push(init.signal), Promise.reject(new DOMException('', 'TimeoutError')));
+  const ask = (options) => import('../../gateway/web/sdk/http.js').then((http) => http.ask(hangs, '/', 'GET', options));
+  await assert.rejects(ask({}), Unreachable);
+  await assert.rejects(ask({ body: new Blob(['x']) }), Unreachable);
+  assert.ok(signals[0] instanceof AbortSignal);
+  assert.equal(signals[1], null);
+});
+
 test('names of REST: queries, bodies, ids', async () => {
   await api.login({ username: 'alice', password: 'p' });
   server.routes.set('POST /api/conversations', () => [201, { conversation_id: CHAT, kind: 'group' }]);

@@ -2,6 +2,9 @@
 
 import { ApiError, Unreachable } from './errors.js';
 
+/** How long an answer is waited for: a server that hangs must not hold up what asks again by itself. */
+export const PATIENCE_MS = 30_000;
+
 /**
  * @typedef {object} Options
  * @property {any} [body] sent as JSON; a Blob as it is
@@ -29,7 +32,8 @@ export async function ask(fetch, url, method, { body, query = {}, key, signal, a
   if (token) headers['Authorization'] = `Bearer ${token}`;
   if (key) headers['Idempotency-Key'] = key;
   try {
-    const init = { method, headers, body: raw || body === undefined ? body : JSON.stringify(body), signal: signal ?? null };
+    const limit = signal ?? (raw ? null : AbortSignal.timeout(PATIENCE_MS)); // a file takes as long as it takes
+    const init = { method, headers, body: raw || body === undefined ? body : JSON.stringify(body), signal: limit };
     const answer = await fetch(url + search, init);
     return { status: answer.status, result: read(answer.status, await answer.text(), answer.headers.get('Retry-After')) };
   } catch (failure) {
