@@ -1,5 +1,6 @@
 """Every test here runs once for each SDK."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
@@ -26,12 +27,26 @@ def sdk(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+Idle = defaultdict[tuple[str, float], list[Program]]
+
+
+@pytest.fixture(scope="session")
+async def idle() -> AsyncIterator[Idle]:
+    """Programs that wait for their next test, by language and speed: starting one costs more than most tests."""
+    idle: Idle = defaultdict(list)
+    yield idle
+    for programs in idle.values():
+        for program in programs:
+            await program.kill()
+
+
 @pytest.fixture
-async def run(sdk: str, server: ScriptedServer) -> AsyncIterator[Run]:
+async def run(sdk: str, server: ScriptedServer, idle: Idle) -> AsyncIterator[Run]:
     programs: list[Program] = []
 
     async def run(*, speed: float = SPEED, start: bool = True, **fields: Any) -> Program:
-        program = await launch(sdk, speed)
+        waiting = idle[sdk, speed]
+        program = waiting.pop() if waiting else await launch(sdk, speed)
         programs.append(program)
         if start:
             await program.start(server, **fields)
@@ -39,4 +54,7 @@ async def run(sdk: str, server: ScriptedServer) -> AsyncIterator[Run]:
 
     yield run
     for program in programs:
-        await program.kill()
+        if await program.reset():
+            idle[sdk, program.speed].append(program)
+        else:
+            await program.kill()

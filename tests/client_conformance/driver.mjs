@@ -7,14 +7,14 @@ const SPEED = Number(process.argv[2]);
 hasten(globalThis, SPEED);
 const { Api, ApiError, Client, MemoryStore, Stopped } = await import('../../gateway/web/sdk/index.js');
 
-/** Let clocks and timers run this much faster than the world. */
+/**
+ * Let the clock and timers run this much faster than the world. `Date` stays: of a timer that is late by it the SDK thinks that the
+ * machine slept, and at thirty times the speed every busy machine does.
+ */
 function hasten(scope, speed) {
   const { setTimeout, setInterval } = scope;
   const performanceNow = scope.performance.now.bind(scope.performance);
-  const dateNow = Date.now;
-  const began = dateNow();
   scope.performance.now = () => performanceNow() * speed;
-  Date.now = () => began + (dateNow() - began) * speed;
   scope.setTimeout = (work, ms = 0, ...rest) => setTimeout(work, ms / speed, ...rest);
   scope.setInterval = (work, ms = 0, ...rest) => setInterval(work, ms / speed, ...rest);
 }
@@ -75,9 +75,11 @@ const held = (Base) =>
     #permits = 0;
     #waiting = [];
     #written = [];
+    #left = false;
 
     async commit(commit) {
       if (commit.position !== null) await this.#permit();
+      if (this.#left) return;
       await super.commit(commit);
       this.#written.shift()?.();
     }
@@ -88,6 +90,13 @@ const held = (Base) =>
       this.#permits += 1;
       this.#grant();
       return written;
+    }
+
+    /** Nobody will take what waits. */
+    leave() {
+      this.#left = true;
+      this.#permits = Infinity;
+      this.#grant();
     }
 
     #permit() {
@@ -130,6 +139,7 @@ class Driven {
   }
 
   async close() {
+    this.store.leave?.();
     await this.client.close();
   }
 
@@ -251,9 +261,14 @@ const clients = new Map();
 for await (const line of createInterface({ input: process.stdin })) {
   const { n, do: command, client, ...fields } = JSON.parse(line);
   if (command === 'start') clients.set(client, new Driven(client));
-  carryOut(n, () => clients.get(client)[command](fields));
+  carryOut(n, () => (command === 'reset' ? reset() : clients.get(client)[command](fields)));
 }
 process.exit(0);
+
+async function reset() {
+  await Promise.all([...clients.values()].map((client) => client.close()));
+  clients.clear();
+}
 
 async function carryOut(n, work) {
   try {

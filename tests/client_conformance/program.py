@@ -9,7 +9,8 @@ One JSON object a line. The test writes commands, `{"n": 1, "do": "send", "clien
     {"report": "token"}                                                     a token is wanted: answered by the command `token`
     {"report": "stopped", "code": …, "reason": …}                           the SDK has given up for good
 
-A program may hold several clients, by name. It is told at which speed its clock runs: at 10, the SDK's ten seconds are one of the
+A program may hold several clients, by name. It serves one test after the other: each begins by having those of the last one closed, and
+gives its clients names of its own, so that nothing late is taken for its. It is told at which speed its clock runs: at 10, the SDK's ten seconds are one of the
 test's, so that tests wait for the protocol's own times and not for shortened ones.
 """
 
@@ -34,6 +35,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SDKS = ["python", "javascript"]
 SPEED = 5.0
+RESET_S = 2.0
 
 
 class Refused(Exception):
@@ -45,7 +47,7 @@ class Program:
 
     def __init__(self, process: asyncio.subprocess.Process, speed: float) -> None:
         self.process, self.speed = process, speed
-        self._numbers = 0
+        self._numbers = self._test = 0
         self._answers: dict[int, asyncio.Future[Frame]] = {}
         self._reports: defaultdict[tuple[str, str], asyncio.Queue[Frame]] = defaultdict(asyncio.Queue)
         self._reader = asyncio.create_task(self._read())
@@ -58,7 +60,7 @@ class Program:
         """
         self._numbers += 1
         answer = self._answers[self._numbers] = asyncio.get_running_loop().create_future()
-        command = {"n": self._numbers, "do": do, "client": client} | fields
+        command = {"n": self._numbers, "do": do, "client": f"{self._test} {client}"} | fields
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(command).encode() + b"\n")
         result = await asyncio.wait_for(answer, PATIENCE_S)
@@ -76,7 +78,7 @@ class Program:
 
     async def report(self, kind: str, *, client: str = "main") -> Frame:
         """The next report of this kind."""
-        return await asyncio.wait_for(self._reports[client, kind].get(), PATIENCE_S)
+        return await asyncio.wait_for(self._reports[f"{self._test} {client}", kind].get(), PATIENCE_S)
 
     async def item(self, name: str | None = None, *, client: str = "main") -> Frame:
         """The next thing that the program is handed; `name`: the event that it must be, or `resynced`."""
@@ -107,11 +109,23 @@ class Program:
 
     def nothing_new(self, kind: str, *, client: str = "main") -> bool:
         """Whether no report of this kind waits."""
-        return self._reports[client, kind].empty()
+        return self._reports[f"{self._test} {client}", kind].empty()
 
     async def sleep(self, seconds: float) -> None:
         """Let this much time pass for the program."""
         await asyncio.sleep(seconds / self.speed)
+
+    async def reset(self) -> bool:
+        """Close what is open, for the next test. Returns whether that went well, and there is still a process."""
+        if self.process.returncode is not None or self._reader.done():
+            return False
+        with contextlib.suppress(Refused, TimeoutError):
+            async with asyncio.timeout(RESET_S):
+                await self("reset")
+                self._test += 1
+                self._reports.clear()
+                return True
+        return False
 
     async def kill(self) -> None:
         """SIGKILL."""

@@ -237,7 +237,12 @@ async def main() -> None:
         if do == "start":
             clients[name] = Driven(name)
         try:
-            answer = await getattr(clients[name], do)(**command)
+            if do == "reset":
+                await asyncio.gather(*(client.close() for client in clients.values()))
+                clients.clear()
+                answer = None
+            else:
+                answer = await getattr(clients[name], do)(**command)
         except (HeadraceError, ValueError) as failure:
             say({"n": number, "ok": False, "error": type(failure).__name__})
         else:

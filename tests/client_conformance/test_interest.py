@@ -121,3 +121,20 @@ async def test_private_mark_is_said_as_private(server: ScriptedServer, run: Run)
     await program("read", conversation_id=CHAT, seq=2, private=True)
     frame = await session.expect("receipt")
     assert (frame["read_seq"], frame["private"]) == (2, True)
+
+
+async def test_mark_that_is_refused_for_now_is_said_again_and_one_that_is_for_good_is_not(
+    server: ScriptedServer, run: Run
+) -> None:
+    program = await run()
+    session = await server.fresh()
+    await program.item("resynced")
+    await program("read", conversation_id=CHAT, seq=2)
+    await session.refuse(await session.expect("receipt"), "rate_limited", temporary=True, retry_after_ms=500)
+    frame = await session.expect("receipt")
+    assert frame["read_seq"] == 2
+    await session.refuse(frame, "not_member")
+    await session.ping(0)
+    session.cut()
+    session = await server.ready()
+    await session.ping(0)

@@ -149,7 +149,7 @@ async def test_accepted_but_not_stored_it_is_sent_again_after_thirty_seconds_the
     server: ScriptedServer, run: Run
 ) -> None:
     """B13"""
-    program = await run(speed=60)
+    program = await run(speed=30)
     server.states.append(state(0))
     session = await server.session()
     await session.expect("connect")
@@ -177,6 +177,23 @@ async def test_rejected_after_created_is_ignored(server: ScriptedServer, run: Ru
     items = await program.items(3)
     assert [item["name"] for item in items] == ["resynced", "message.created", "message.created"]
     assert program.nothing_new("sending")
+
+
+async def test_created_after_rejected_is_believed(server: ScriptedServer, run: Run) -> None:
+    """A send that was under way when the first try was rejected may have been made: then it is there, and is not sent again."""
+    program = await run()
+    session = await server.fresh()
+    await program.item("resynced")
+    key = await program.send()
+    frame = await session.expect("message.send")
+    await session.event(1, "message.rejected", {"conversation_id": CHAT, "client_msg_id": key, "error": ERROR})
+    await program.outcome(key, "rejected")
+    await session.store(2, frame, 1)
+    assert [item["name"] for item in await program.items(2)] == ["message.rejected", "message.created"]
+    session.cut()
+    session = await server.ready(2)
+    await session.ping(2)
+    assert await program.pending() == []
 
 
 async def test_somebody_elses_client_msg_id_settles_nothing(server: ScriptedServer, run: Run) -> None:

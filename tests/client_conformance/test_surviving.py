@@ -234,10 +234,11 @@ async def test_wherever_it_is_killed_exactly_what_is_above_the_position_is_sent_
             await session.event(n, "message.created", data)
         for _ in range(last - handled if last == len(rooms) else chance.randint(0, last - handled)):
             await program.item("message.created")
+        await program.sleep(chance.uniform(0, 0.3))
         await program.kill()
         program = await run(store=store)
         session, resume = await resumed(server)
-        assert resume is not None
+        assert resume is not None, f"seed {seed}"
         handled = int(resume.split("-")[1])
         await session.connected(handled)
     await session.ping(handled)
