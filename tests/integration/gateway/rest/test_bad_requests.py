@@ -90,7 +90,7 @@ async def test_a_query_out_of_bounds_is_refused(alice: Person, query: str) -> No
 
 async def test_an_unknown_address_and_a_wrong_method_are_problems(http: httpx2.AsyncClient, alice: Person) -> None:
     assert_problem(await http.get("/api/nothing"), "not_found")
-    assert_problem(await http.get("/"), "not_found")
+    assert_problem(await http.get("/nothing"), "not_found")
     answer = await alice("PUT", "/api/me")
     assert_problem(answer, "method_not_allowed")
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "PATCH"}
