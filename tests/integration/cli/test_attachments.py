@@ -12,8 +12,12 @@ from schemas.ids import AttachmentId, MessageId, UserId
 from tests.integration.cli.conftest import Deployment
 from tests.integration.cli.test_users import People, headrace, with_people
 
-NOW_MS = time.time_ns() // 1_000_000
-LONG_AGO_MS = NOW_MS - 3_600_000
+LONG_AGO_MS = time.time_ns() // 1_000_000 - 3_600_000
+
+
+def now_ms() -> int:
+    """Not once for all: minutes may pass before a test begins."""
+    return time.time_ns() // 1_000_000
 
 
 def a_file(deployment: Deployment, **more: object) -> str:
@@ -55,7 +59,7 @@ def ids(rows: list[dict]) -> set[str]:
 
 
 def test_ls_lists_them_by_status(deployment: Deployment) -> None:
-    pending, clean = a_file(deployment), a_file(deployment, status="clean", queued_ms=NOW_MS)
+    pending, clean = a_file(deployment), a_file(deployment, status="clean", queued_ms=now_ms())
     announced = a_file(deployment, status="uploading", queued_ms=0, loose_ms=LONG_AGO_MS)
     assert ids(deployment.json("attachments", "ls")) == {pending, clean}
     assert ids(deployment.json("attachments", "ls", "--status", "clean")) == {clean}
@@ -65,7 +69,7 @@ def test_ls_lists_them_by_status(deployment: Deployment) -> None:
 
 
 def test_what_is_stuck_is_shown_with_why(deployment: Deployment) -> None:
-    a_file(deployment, queued_ms=NOW_MS)  # has just come
+    a_file(deployment, queued_ms=now_ms())  # has just come
     a_file(deployment, status="clean")
     waits, breaks = a_file(deployment), a_file(deployment, attempts=7)
     untold = a_file(deployment, status="clean", message_id=MessageId("m"), check_ms=LONG_AGO_MS)
@@ -81,9 +85,9 @@ def test_what_is_stuck_is_shown_with_why(deployment: Deployment) -> None:
 
 def test_rescan_asks_for_clean_files_of_other_signatures_and_only_when_told_to(deployment: Deployment) -> None:
     old = a_file(deployment, status="clean", signatures="1.4/1")
-    a_file(deployment, status="clean", signatures="1.4/2", queued_ms=NOW_MS)
+    a_file(deployment, status="clean", signatures="1.4/2", queued_ms=now_ms())
     infected = a_file(deployment, status="infected")
-    with_scans(deployment, lambda scans: scans.note(ScannerSeen(True, NOW_MS, "1.4/2")))
+    with_scans(deployment, lambda scans: scans.note(ScannerSeen(True, now_ms(), "1.4/2")))
     assert deployment.json("attachments", "rescan", "--outdated") == [{"clean": 1, "asked": 0, "signatures": "1.4/2"}]
     assert with_scans(deployment, lambda scans: scans.take(10)) == []
     assert deployment.json("attachments", "rescan", "--outdated", "--execute")[0]["asked"] == 1
