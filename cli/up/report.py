@@ -35,7 +35,8 @@ def show(output: Output, options: Options, folder: Path, rows: Sequence[Row], pe
         output.table(people)
     data = "" if options.data == DEFAULT else f" --data {options.data}"
     who = " --as alice" if people else " --help"
-    output.write(f"\nTry:   {_myself()} chat{data}{who}   in another terminal\nStop:  Ctrl-C\n")
+    output.write(f"\nOpen:  http://{ports.LOCALHOST}:{options.port}/   in a browser")
+    output.write(f"Try:   {_myself()} chat{data}{who}   in another terminal\nStop:  Ctrl-C\n")
 
 
 def _myself() -> str:
