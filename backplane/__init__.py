@@ -2,6 +2,7 @@
 
     errors      Transient, Unknown, Permanent, Fenced: what a caller may do next
     settings    the configuration of a process, checked at once
+    setting_rules  what single settings can not say of themselves: pure
     telemetry   logs and metrics: names and set-up
     redis       the three clients of a process, `adopt` on every new connection, function libraries   [redis]
     lua/        one file per atomic operation, loaded as function libraries
@@ -18,6 +19,7 @@
     publisher   publishing what may be lost: bounded, in pipelines
     store/      MongoDB: migrations, users, sessions, conversations, messages                         [pymongo]
     objects/    S3: what was uploaded, and what may be served                                          [boto3]
+    scans       the queue of files to be scanned: claimed, in no order
     scanner     clamd: what it says of bytes                                                          [clamd]
     layout      the layout that MongoDB keeps and Redis copies: refuse another
     inspection/ what is wrong with a deployment, for operators

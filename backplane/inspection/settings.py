@@ -7,7 +7,8 @@ from pydantic import SecretStr
 
 from backplane.inspection.checks import Check, error, ok, warning
 from backplane.keys import BadKeys, read_keys
-from backplane.settings import Settings, is_weak
+from backplane.setting_rules import is_weak
+from backplane.settings import Settings
 
 _YES: Final = {"true", "1", "yes"}
 _NO: Final = {"false", "0", "no", "f", "n"}
