@@ -1,4 +1,4 @@
-"""Fixtures: one Redis and one MongoDB-wire server a session, and settings that keep every test in a namespace of its own."""
+"""Fixtures: one Redis, one MongoDB-wire server and one S3 server a session, and settings that keep every test in a namespace of its own."""
 
 import uuid
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from backplane.settings import Settings, load_settings
-from tests.services import Server, mongodb_server, redis_server
+from tests.services import SeaweedServer, Server, mongodb_server, redis_server, seaweedfs_server
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,14 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = mongodb_server(tmp_path_factory.mktemp("mongodb"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    server = seaweedfs_server(tmp_path_factory.mktemp("s3"))
     server.start()
     yield server
     server.kill()

@@ -16,7 +16,7 @@ from schemas.stages import SCAN, STAGES
 from tests.browser.scenery import PASSWORD, Somebody, enter
 from tests.door import Door
 from tests.objects import opened, settings_for, when_it_serves
-from tests.services import SeaweedServer, Server, clamd_server, seaweedfs_server
+from tests.services import SeaweedServer, Server, clamd_server
 from tests.system.stack import Stack, run_stack
 
 OPS_TOKEN = "for the operators' eyes, and long enough"
@@ -48,14 +48,6 @@ async def chromium() -> AsyncIterator[Any]:
         browser = await driver.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield browser
         await browser.close()
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    server = seaweedfs_server(tmp_path_factory.mktemp("s3"))
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="session")

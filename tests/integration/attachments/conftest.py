@@ -26,19 +26,11 @@ from schemas.stages import Runnable
 from tests.integration.attachments.by_hand import Bench
 from tests.integration.gateway.rest.conftest import PASSWORD, Person, make_settings
 from tests.objects import opened, post, settings_for, when_it_serves
-from tests.services import SeaweedServer, Server, clamd_server, seaweedfs_server
+from tests.services import SeaweedServer, Server, clamd_server
 
 VERDICT_SECONDS = 30
 PEM = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 Join = Callable[[], Awaitable["Sender"]]
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    server = seaweedfs_server(tmp_path_factory.mktemp("s3"))
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="session")

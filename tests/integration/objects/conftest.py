@@ -13,14 +13,6 @@ from tests.services import SeaweedServer, Server, seaweedfs_server
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    server = seaweedfs_server(tmp_path_factory.mktemp("s3"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(scope="session")
 def s3_settings(s3: Server) -> Settings:
     settings = settings_for(s3, allowed_origins="https://chat.example")
 
