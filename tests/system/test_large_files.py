@@ -28,9 +28,7 @@ from tests.system.stack import ROOT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chaos, pytest.mark.timeout(900)]
 
-WAVES, FILES, BYTES = 3, 20, 25_000_000
-SPEED = 1_250_000
-"""Bytes a second of each upload: a line of 10 Mbit/s. Twenty of them come in over 200 Mbit/s, and go on for twenty seconds."""
+WAVES, FILES, BYTES = 4, 20, 25_000_000
 NICE = 10
 STALL_MS = 2000
 """Nobody waits that long for a message, on any machine."""
@@ -77,7 +75,7 @@ async def talk(files: Files, people: list[Person], plan: Plan) -> Records:
 async def start_uploader(files: Files) -> asyncio.subprocess.Process:
     user = UserId(str(uuid.uuid4()))
     token = Tokens(files.stack.settings).issue(user, SessionId("s"), now_ms=time.time_ns() // 1_000_000)
-    command = ["-m", "tests.system.uploader", files.stack.addresses[0], token, *map(str, (WAVES, FILES, BYTES, SPEED))]
+    command = ["-m", "tests.system.uploader", files.stack.addresses[0], token, *map(str, (WAVES, FILES, BYTES))]
     return await asyncio.create_subprocess_exec(sys.executable, *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
 
 

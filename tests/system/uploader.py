@@ -1,6 +1,6 @@
-"""Uploads large files all at once, in a process of its own: `python -m tests.system.uploader HOST:PORT TOKEN WAVES FILES BYTES SPEED`.
+"""Uploads large files all at once, in a process of its own: `python -m tests.system.uploader HOST:PORT TOKEN WAVES FILES BYTES`.
 
-Each goes at SPEED, in bytes a second, as over a line of its own. Every second one is streamed through the gateway, the others go by the form. The next wave comes when all are judged. Prints one JSON object:
+Every second one is streamed through the gateway, the others go by the form. The next wave comes when all are judged. Prints one JSON object:
 what became of them, and how many seconds a wave took until its files were uploaded, and until they were judged.
 """
 
@@ -45,15 +45,13 @@ def request(address: str, method: str, path: str, body: Any, headers: dict[str, 
         connection.close()
 
 
-def noise(size: int, speed: int) -> Iterator[bytes]:
-    """So many bytes that are no text and no archive, never held whole, and no faster than the line."""
-    began = time.monotonic()
+def noise(size: int) -> Iterator[bytes]:
+    """So many bytes that are no text and no archive, never held whole."""
     for start in range(0, size, len(CHUNK)):
-        time.sleep(max(0.0, began + start / speed - time.monotonic()))
         yield CHUNK[: size - start]
 
 
-def upload(gateway: Gateway, number: int, size: int, speed: int) -> str:
+def upload(gateway: Gateway, number: int, size: int) -> str:
     """Its id, once it is uploaded."""
     said = {"name": f"{number}.bin", "content_type": "application/octet-stream", "size": size}
     status, announced = gateway.ask(
@@ -62,21 +60,19 @@ def upload(gateway: Gateway, number: int, size: int, speed: int) -> str:
     assert status == 201, announced
     path = f"/api/attachments/{announced['attachment_id']}"
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (
-        stream(gateway, path, size, speed) if number % 2 else post(gateway, path, announced["upload"], size, speed)
-    ):
+    while not (stream(gateway, path, size) if number % 2 else post(gateway, path, announced["upload"], size)):
         assert time.monotonic() < deadline, f"{number} can not be uploaded"
         time.sleep(0.5)
     return path
 
 
-def stream(gateway: Gateway, path: str, size: int, speed: int) -> bool:
-    status, _ = gateway.ask("PUT", f"{path}/content", noise(size, speed), **{"Content-Length": str(size)})
+def stream(gateway: Gateway, path: str, size: int) -> bool:
+    status, _ = gateway.ask("PUT", f"{path}/content", noise(size), **{"Content-Length": str(size)})
     assert status in {0, 200, 503}, status
     return status == 200
 
 
-def post(gateway: Gateway, path: str, form: dict[str, Any], size: int, speed: int) -> bool:
+def post(gateway: Gateway, path: str, form: dict[str, Any], size: int) -> bool:
     boundary = "a-line-that-no-file-has"
     head = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -91,7 +87,7 @@ def post(gateway: Gateway, path: str, form: dict[str, Any], size: int, speed: in
 
     def body() -> Iterator[bytes]:
         yield head.encode()
-        yield from noise(size, speed)
+        yield from noise(size)
         yield tail.encode()
 
     url = urlsplit(form["url"])
@@ -110,7 +106,7 @@ def verdict(gateway: Gateway, path: str) -> str:
     return "pending"
 
 
-def main(address: str, token: str, *, waves: int, files: int, size: int, speed: int) -> None:
+def main(address: str, token: str, waves: int, files: int, size: int) -> None:
     with contextlib.suppress(OSError):
         os.nice(10)  # real clients bring processors of their own
     gateway = Gateway(address, token)
@@ -119,7 +115,7 @@ def main(address: str, token: str, *, waves: int, files: int, size: int, speed: 
     for _ in range(waves):
         began = time.monotonic()
         with ThreadPoolExecutor(files) as threads:
-            paths = list(threads.map(lambda number: upload(gateway, number, size, speed), range(files)))
+            paths = list(threads.map(lambda number: upload(gateway, number, size), range(files)))
         uploaded = time.monotonic()
         verdicts.update(verdict(gateway, path) for path in paths)
         seconds.append((round(uploaded - began, 1), round(time.monotonic() - began, 1)))
@@ -127,5 +123,4 @@ def main(address: str, token: str, *, waves: int, files: int, size: int, speed: 
 
 
 if __name__ == "__main__":
-    numbers = dict(zip(("waves", "files", "size", "speed"), map(int, sys.argv[3:]), strict=True))
-    main(sys.argv[1], sys.argv[2], **numbers)
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
