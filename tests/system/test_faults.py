@@ -97,8 +97,8 @@ async def test_a_consumer_that_wakes_up_after_its_lease_changes_nothing(tmp_path
                 assert torn, f"{zombie.name} had nothing in hand"
                 zombie.send(signal.SIGCONT)
                 await until(partial(left, zombie, torn, written), 10.0, f"{zombie.name} has not left {torn}")
-                # It was refused, saw by its own clock that its time was over, or got no answer to what it had sent before it
-                # slept, and then no new token; it did not just give back in order.
+                # It was refused, saw by its own clock that its time was over, or saw that in the middle of a write whose outcome it
+                # does not know (`Persist._definitely`); the heir has the partition by then. It did not just give back in order.
                 assert {ends[0] for ends in endings(zombie, torn, written).values()} <= {"fenced", "lost", "open"}
                 await until(partial(evenly_shared, stack), 30.0, f"{zombie.name} got no share again")
         await heal(scene)

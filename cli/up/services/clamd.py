@@ -25,6 +25,9 @@ SCANNER_URL: Final = PREFIX + "SCANNER_URL"
 NONE: Final = (
     "no virus scanner: uploads are refused; install clamav-daemon and clamav-freshclam (Debian), then start again"
 )
+NO_SIGNATURES: Final = (
+    "no virus scanner: uploads are refused; clamd is installed and has no signatures: run freshclam, then start again"
+)
 PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 """Where clamd is installed; the PATH of most users does not have them."""
 DATABASE: Final = Path("/var/lib/clamav")
@@ -44,9 +47,11 @@ def clamd(environ: Mapping[str, str], folder: DataFolder) -> Service:
     if url is not None:
         return Service(NAME, url, f"given by {SCANNER_URL}", {SCANNER_URL: url})
     program = clamd_program()
-    database = database_folder(program) if program else None
-    if program is None or database is None:
+    if program is None:
         return Service(NAME, "", NONE)
+    database = database_folder(program)
+    if database is None:
+        return Service(NAME, "", NO_SIGNATURES)
     data = folder.sub(NAME)
     socket = _socket(folder, data)
     config = data / "clamd.conf"

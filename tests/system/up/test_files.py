@@ -129,9 +129,15 @@ def test_without_seaweedfs_everything_else_goes_on(folder: DataFolder, monkeypat
     assert "attachments are off" in service.origin
 
 
+def test_without_a_clamd_it_is_said_what_to_install(folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "clamd_program", lambda: None)
+    service = scanning.clamd({}, folder)
+    assert (service.url, service.spec, service.environ, service.origin) == ("", None, {}, scanning.NONE)
+
+
 def test_a_clamd_without_signatures_is_none(folder: DataFolder, tools: Path) -> None:
     assert scanning.clamd_program() == tools / "clamd"
-    assert scanning.clamd({}, folder).origin == scanning.NONE
+    assert scanning.clamd({}, folder).origin == scanning.NO_SIGNATURES
     (tools / "signatures" / "freshclam.dat").touch()
     assert scanning.clamd({}, folder).environ == {}
     (tools / "signatures" / "daily.cld").touch()
@@ -221,7 +227,7 @@ def test_without_a_scanner_a_line_says_how_to_get_one(up: Start, redis: Server, 
     environ = given(redis, mongodb) | {"PATH": os.environ["PATH"]}
     running = up("--port", str(ports.choose()), **environ, HEADRACE_SCANNER_URL=None, HEADRACE_S3_URL="")
     running.until("Stop:  Ctrl-C")
-    assert scanning.NONE in running.output
+    assert scanning.NO_SIGNATURES in running.output
     told = json.loads((running.data / "services.json").read_text())
     assert scanning.SCANNER_URL not in told
     assert not any("weed" in command for command in running.children().values())

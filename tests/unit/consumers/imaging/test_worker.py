@@ -123,4 +123,4 @@ def test_it_starts_fast() -> None:
     content = saved(halves(10, 10), "PNG")
     runs = [measured(content) for _ in range(3)]
     assert all(code == 0 for code, *_ in runs)
-    assert min(seconds for _, seconds, *_ in runs) < 0.5
+    assert min(seconds for _, seconds, *_ in runs) < 0.15
