@@ -4,7 +4,7 @@ loose      files that no message holds after a day: withdrawn
 lost       files that wait for a verdict and are not in the queue, because Redis has forgotten them: asked for again
 untold     verdicts that the message does not show, because Redis has forgotten the intent: told again
 gone       withdrawn files: their objects are deleted, then all that is known of them
-strays     objects in quarantine that belong to no upload that is waited for
+strays     objects in quarantine that belong to no file that waits: a form was used again, or S3 did at last what had been given up
 """
 
 from collections.abc import Callable
@@ -25,7 +25,8 @@ from schemas.ids import AttachmentId
 AT_ONCE: Final = 200
 MARGIN_MS: Final = 60_000
 """How long anything may take that is under way; and how far the clocks of Redis and of gateways may be apart."""
-STRAY_MS: Final = 2 * 86_400_000
+PARTS_MS: Final = 2 * 86_400_000
+"""How long an upload in parts may take."""
 _WAITING: Final = frozenset({"uploading", "pending"})
 
 log = structlog.get_logger(__name__)
@@ -128,8 +129,9 @@ class Sweep:
         await self._objects.clean.delete(one.thumbnail_key)
 
     async def _delete_strays(self, now_ms: int) -> int:
-        count = await self._objects.quarantine.abort_older("", now_ms - STRAY_MS)
-        async for info in self._objects.quarantine.list_older("", now_ms - STRAY_MS):
+        """What is known of a file is written before anything may be stored under its key; and who has a verdict never waits again."""
+        count = await self._objects.quarantine.abort_older("", now_ms - PARTS_MS)
+        async for info in self._objects.quarantine.list_older("", now_ms - MARGIN_MS):
             one = await self._attachments.get(AttachmentId(info.key.rpartition("/")[2]))
             if one is None or one.status not in _WAITING:
                 await self._objects.quarantine.delete(info.key)

@@ -21,6 +21,9 @@ from backplane.objects.s3 import Objects
 from backplane.scans import Scans
 from backplane.store.attachments import StoredAttachment
 from backplane.store.users import StoredUser
+from backplane.streams import Intents
+from consumers.scanning.sweep import MARGIN_MS, Sweep, Swept
+from consumers.scanning.telling import Teller
 from gateway.tokens import Tokens
 from schemas.ids import AttachmentId, SessionId, UserId
 from tests.objects import opened, settings_for, when_it_serves
@@ -30,6 +33,8 @@ from tests.system.stack import Stack, run_stack, until
 
 AWAY = (httpx2.TransportError, httpx2.TimeoutException)
 PATIENCE_SECONDS = 60.0
+S3_TICK_MS = 1000
+"""S3 says in whole seconds when something was written."""
 OF_FILES = {"scan_claim_seconds": "2", "attachment_sweep_seconds": "1", "attachment_max_bytes": "30000000"}
 
 
@@ -232,8 +237,30 @@ class Files:
         ]
         if (depth := await Scans(self.stack.redis).depth()).entries:
             faults.append(f"{depth.entries} files are in the queue")
-        faults += [f"{one.key} is in quarantine" async for one in self.objects.quarantine.list_older("", 2**53)]
+        async for one in self.objects.quarantine.list_older("", 2**53):
+            file = found.get(AttachmentId(one.key.rpartition("/")[2]))
+            if file and file.decided_ms and one.modified_ms + S3_TICK_MS < file.decided_ms:
+                faults.append(f"{one.key} is in quarantine")
         return faults
+
+    async def sweep_late(self) -> int:
+        """Have swept what S3 did after all when nobody waited for it any more; returns how many objects that were."""
+        store = self.stack.store
+        scans = Scans(self.stack.redis)
+        teller = Teller(self.stack.settings.names, Intents(self.stack.redis, limit=1))
+        sweep = Sweep(
+            store.attachments,
+            store.messages,
+            self.objects,
+            scans,
+            teller,
+            loose_seconds=3600,
+            clock=lambda: time.time() + MARGIN_MS / 1000 + 1,
+        )
+        swept = await sweep.look()
+        assert swept == Swept(strays=swept.strays)
+        assert [one.key async for one in self.objects.quarantine.list_older("", 2**53)] == []
+        return swept.strays
 
     def _wrong_with(self, sent: Sent, stored: StoredAttachment) -> list[str]:
         sample, faults = sent.sample, list[str]()

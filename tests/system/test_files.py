@@ -49,6 +49,7 @@ async def test_files_are_judged_while_scanners_die(
         print("attempts:", Counter(one.attempts for one in found.values()))
         print("answers:", files.answers, "fetched:", sum(files.served.values()))
         assert len(found) == count
+        print("late writes:", await files.sweep_late())
         await files.leave()
         assert not [line for one in files.stack.scanners for line in one.lines() if "a scan failed" in line]
     assert not list(temporary.iterdir())

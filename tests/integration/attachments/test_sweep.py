@@ -8,7 +8,7 @@ import pytest
 
 from backplane.store.attachments import StoredAttachment
 from backplane.store.mongo import Store
-from consumers.scanning.sweep import STRAY_MS, Swept
+from consumers.scanning.sweep import MARGIN_MS, PARTS_MS, Swept
 from schemas.ids import AttachmentId, ConversationId, MessageId
 from tests.integration.attachments.by_hand import Bench
 from tests.integration.attachments.conftest import Sender
@@ -33,7 +33,11 @@ def ago(milliseconds: int) -> int:
 
 
 def days_later() -> float:
-    return time.time() + STRAY_MS / 1000 + 60
+    return time.time() + PARTS_MS / 1000 + 60
+
+
+def soon() -> float:
+    return time.time() + MARGIN_MS / 1000 + 5
 
 
 async def drained(bench: Bench) -> list[str]:
@@ -158,7 +162,7 @@ async def test_what_lies_in_quarantine_and_is_waited_for_by_nobody_is_deleted(be
     keys = [f"{alice.user_id}/{done}", f"{alice.user_id}/{uuid.uuid4()}", "no/such/file"]
     for key in keys:
         await bench.put(key, b"stray")
-    later = bench.sweep(clock=days_later, loose_seconds=10**6)
+    later = bench.sweep(clock=soon)
     assert (await bench.sweep().look()).strays == 0, "they are young"
     assert (await later.look(strays=False)).strays == 0
     assert (await later.look()).strays == len(keys)
