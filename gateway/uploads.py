@@ -19,6 +19,8 @@ from gateway.problems import Problem
 CHUNK_SECONDS: Final = 30.0
 """How long a client may be silent in the middle of its upload."""
 BUSY_RETRY_MS: Final = 2000
+ANNOUNCED_AT_ONCE: Final = 2
+"""To see whether there is room reads all of a person's files: however many come at once, messages go on in the database beside it."""
 _ROUNDS: Final = 5
 
 _log = structlog.get_logger(__name__)
@@ -30,6 +32,7 @@ class Uploads:
     def __init__(self, settings: Settings, objects: Objects | None, attachments: Attachments, scans: Scans) -> None:
         self._settings, self._objects, self._attachments, self._scans = settings, objects, attachments, scans
         self._slots = asyncio.Semaphore(settings.uploads_at_once)
+        self._announcing = asyncio.Semaphore(ANNOUNCED_AT_ONCE)
 
     @property
     def objects(self) -> Objects:
@@ -51,6 +54,21 @@ class Uploads:
         _ = self.objects
         if not self._settings.scanner_url:
             raise Problem("scanner_unavailable")
+
+    async def announce(self, wanted: StoredAttachment) -> StoredAttachment:
+        """Take the file's room, then look whether it was there: of two at once that do not both fit, none is taken. Returns what is stored.
+
+        Raises:
+            Problem: `quota_exceeded`.
+        """
+        quota = self._settings.attachment_quota_bytes
+        async with self._announcing:
+            stored = await self._attachments.create(wanted)
+            if await self._attachments.used_bytes(wanted.owner_id) <= quota:
+                return stored
+            if stored is wanted:  # one that was there before is a repeat's, who was told that there is room
+                await self._attachments.discard(wanted.attachment_id)
+        raise Problem("quota_exceeded", f"Your files may take {quota} bytes together; delete messages that hold some.")
 
     async def form(self, attachment: StoredAttachment) -> Upload:
         """A form that takes this file and no other."""

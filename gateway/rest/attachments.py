@@ -69,7 +69,7 @@ async def create_attachment(call: SignedCall[NewAttachment]) -> Response:
     stored = await call.api.store.attachments.get(wanted.attachment_id)
     fresh = stored is None
     if stored is None:
-        stored = await _create(call, wanted)
+        stored = await uploads.announce(wanted)
     if stored.gone_ms is not None:
         raise Problem("attachment_gone")
     if _said(stored) != _said(wanted):
@@ -156,27 +156,6 @@ def _announced(call: SignedCall[NewAttachment]) -> StoredAttachment:
 
 def _said(one: StoredAttachment) -> tuple[object, ...]:
     return one.owner_id, one.name, one.content_type, one.size, one.sha256
-
-
-async def _create(call: SignedCall[NewAttachment], wanted: StoredAttachment) -> StoredAttachment:
-    """Take the file's room, and look whether it was there: of two at once that do not both fit, none is taken.
-
-    Raises:
-        Problem: `quota_exceeded`.
-    """
-    store, quota = call.api.store.attachments, call.api.settings.attachment_quota_bytes
-    if await store.used_bytes(wanted.owner_id) + wanted.size > quota:
-        raise _no_room(quota)
-    stored = await store.create(wanted)
-    if await store.used_bytes(wanted.owner_id) > quota:
-        if stored is wanted:  # one that was there before is a repeat's, who was told that there is room
-            await store.discard(wanted.attachment_id)
-        raise _no_room(quota)
-    return stored
-
-
-def _no_room(quota: int) -> Problem:
-    return Problem("quota_exceeded", f"Your files may take {quota} bytes together; delete messages that hold some.")
 
 
 async def _own(call: SignedCall[A]) -> StoredAttachment:
