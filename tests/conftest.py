@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from backplane.settings import Settings, load_settings
+from cli import embedded
 from tests.services import SeaweedServer, Server, mongodb_server, redis_server, seaweedfs_server
 
 
@@ -39,7 +40,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
 
 
 def mongodb_url(server: Server) -> str:
-    return f"mongodb://127.0.0.1:{server.port}/?w=majority&journal=true"
+    return embedded.mongodb_stand_in_url(server.port)
 
 
 def redis_url(server: Server) -> str:

@@ -24,6 +24,7 @@ from backplane.leases import Leases
 from backplane.redis import Redis
 from backplane.settings import PREFIX, Settings, load_settings
 from backplane.store.mongo import Store
+from cli import embedded
 from schemas.limits import POLICIES
 from schemas.stages import STAGES
 from tests.services import Server, free_port, mongodb_server, redis_server
@@ -218,7 +219,7 @@ async def run_stack(
     mongodb = mongodb or mongodb_server(folder / "mongodb")
     values = QUICK | {
         "redis_url": f"redis://127.0.0.1:{redis.port}/0",
-        "mongodb_url": f"mongodb://127.0.0.1:{mongodb.port}/",
+        "mongodb_url": embedded.mongodb_stand_in_url(mongodb.port),
         "signing_key": signing_key(),
         **overrides,
     }

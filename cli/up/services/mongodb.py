@@ -35,7 +35,7 @@ def mongodb(environ: Mapping[str, str], folder: DataFolder) -> Service:
     # A folder for each kind: neither can read what the other wrote.
     data = folder.sub("mongodb" if real else "mongodb-stand-in")
     make = embedded.mongod_command if real else embedded.mongodb_stand_in_command
-    url = f"mongodb://{LOCALHOST}:{at}/?directConnection=true"
+    url = f"mongodb://{LOCALHOST}:{at}/?directConnection=true" if real else embedded.mongodb_stand_in_url(at)
     spec = Spec(
         "mongodb", tuple(make(program, data, at)), data, mongodb_answers(url, at, initiate=real), ready_seconds=60.0
     )
