@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ LAST_LINES: Final = 15
 MAX_LINE: Final = 16 * 1024
 PROBE_SECONDS: Final = 3.0
 POLL_SECONDS: Final = 0.05
+BEHIND: Final = 10
+"""How nice those are that handle files: on a busy machine a verdict waits, and messages do not."""
+_AUTOGROUP: Final = "/proc/self/autogroup"
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -27,7 +31,7 @@ _PR_SET_PDEATHSIG: Final = 1
 class Spec:
     """What to run, and how to know that it serves. `ready` is asked again and again until it says True; None: nobody waits for it.
 
-    `nice` as in nice(2): the higher, the more others go first.
+    `nice` as in nice(2): the higher, the more others go first; see `go_behind`.
     """
 
     name: str
@@ -206,11 +210,28 @@ def _begin(supervisor: int, nice: int) -> Callable[[], None]:
     bind = _die_with(supervisor)
 
     def begin() -> None:
-        os.nice(nice)
+        go_behind(nice)
         if bind is not None:
             bind()
 
     return begin
+
+
+def go_behind(nice: int) -> None:
+    """Let others go first, from now on and with all threads; a process in a session of its own calls this.
+
+    Linux shares processors among sessions, where it is built so, and nice(2) then counts within a session alone (sched(7), autogroup).
+    """
+    os.nice(nice)
+    while nice:
+        try:
+            Path(_AUTOGROUP).write_text(str(nice))
+        except BlockingIOError:  # ten a second, says the kernel
+            time.sleep(0.1)
+        except OSError:  # it is not built so
+            return
+        else:
+            return
 
 
 def _die_with(supervisor: int) -> Callable[[], None] | None:

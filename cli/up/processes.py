@@ -11,7 +11,7 @@ from backplane.errors import Transient
 from backplane.leases import Leases
 from backplane.redis import Redis
 from backplane.settings import PREFIX, load_settings
-from cli.up.child import Probe, Spec
+from cli.up.child import BEHIND, Probe, Spec
 from cli.up.folder import DataFolder
 from cli.up.ports import LOCALHOST
 from schemas.stages import SCAN, STAGES
@@ -20,10 +20,6 @@ Floor = tuple[Spec, ...]
 
 DRAIN_SECONDS: Final = 3
 """A gateway's goodbyes; short, because on one machine there is no other gateway to go to."""
-
-
-SCAN_NICE: Final = 10
-"""Of the process that judges files (nice(2)): on a busy machine a verdict waits, and messages do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +99,7 @@ def _scanner(environ: Mapping[str, str], folder: DataFolder) -> Floor:
         return ()
     # Not waited for: what is uploaded before it is up is scanned then.
     command = (sys.executable, "-P", "-m", "consumers", "--stages", SCAN)
-    return (Spec("scanner", command, folder.path, ready=None, environ=environ, nice=SCAN_NICE),)
+    return (Spec("scanner", command, folder.path, ready=None, environ=environ, nice=BEHIND),)
 
 
 def partitions_owned(environ: Mapping[str, str]) -> Probe:

@@ -296,12 +296,14 @@ class Files:
 
 
 @contextlib.asynccontextmanager
-async def run_files(folder: Path, rng: random.Random, **more: Any) -> AsyncGenerator[Files]:
-    """A stack with an object store and a scanner. `more` as `run_stack` takes it."""
-    clamd = clamd_server(folder / "clamd", StreamMaxLength="40M", MaxFileSize="40M", MaxScanSize="200M")
+async def run_files(
+    folder: Path, rng: random.Random, *, elsewhere: Path | None = None, **more: Any
+) -> AsyncGenerator[Files]:
+    """A stack with an object store and a scanner; their data are `elsewhere`, if that is said. `more` as `run_stack` takes it."""
+    clamd = clamd_server((elsewhere or folder) / "clamd", StreamMaxLength="40M", MaxFileSize="40M", MaxScanSize="200M")
     if clamd is None:
         pytest.skip("clamd is not installed (Debian: apt-get install clamav-daemon)")
-    seaweedfs = seaweedfs_server(folder / "s3")
+    seaweedfs = seaweedfs_server((elsewhere or folder) / "s3")
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.callback(lambda: [server.kill() for server in (clamd, seaweedfs)])
         clamd.start()

@@ -1,10 +1,9 @@
-"""Uploads large files all at once, in a process of its own: `python -m tests.system.uploader HOST:PORT TOKEN WAVES FILES BYTES`.
+"""Uploads large files all at once, in a session of its own: `python -m tests.system.uploader HOST:PORT TOKEN WAVES FILES BYTES MBIT`.
 
-Every second one is streamed through the gateway, the others go by the form. The next wave comes when all are judged. Prints one JSON object:
+Each comes over a line of MBIT Mbit/s, or as fast as it can where that is 0. Every second one is streamed through the gateway, the others go by the form. The next wave comes when all are judged. Prints one JSON object:
 what became of them, and how many seconds a wave took until its files were uploaded, and until they were judged.
 """
 
-import contextlib
 import http.client
 import json
 import os
@@ -16,15 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+from cli.up.child import go_behind
+
 CHUNK = os.urandom(64 * 1024)
 PATIENCE_SECONDS = 300.0
 
 
 class Gateway:
-    """Somebody's requests, each on a connection of its own."""
+    """Somebody's requests, each on a connection of its own, over a line of so many bytes a second."""
 
-    def __init__(self, address: str, token: str) -> None:
-        self.address, self.token = address, token
+    def __init__(self, address: str, token: str, line: float) -> None:
+        self.address, self.token, self.line = address, token, line
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, Any]]:
         headers |= {"Authorization": f"Bearer {self.token}"}
@@ -45,10 +46,13 @@ def request(address: str, method: str, path: str, body: Any, headers: dict[str, 
         connection.close()
 
 
-def noise(size: int) -> Iterator[bytes]:
+def noise(size: int, line: float) -> Iterator[bytes]:
     """So many bytes that are no text and no archive, never held whole."""
+    began = time.monotonic()
     for start in range(0, size, len(CHUNK)):
         yield CHUNK[: size - start]
+        if line:
+            time.sleep(max(0.0, began + start / line - time.monotonic()))
 
 
 def upload(gateway: Gateway, number: int, size: int) -> str:
@@ -67,7 +71,7 @@ def upload(gateway: Gateway, number: int, size: int) -> str:
 
 
 def stream(gateway: Gateway, path: str, size: int) -> bool:
-    status, _ = gateway.ask("PUT", f"{path}/content", noise(size), **{"Content-Length": str(size)})
+    status, _ = gateway.ask("PUT", f"{path}/content", noise(size, gateway.line), **{"Content-Length": str(size)})
     assert status in {0, 200, 503}, status
     return status == 200
 
@@ -87,7 +91,7 @@ def post(gateway: Gateway, path: str, form: dict[str, Any], size: int) -> bool:
 
     def body() -> Iterator[bytes]:
         yield head.encode()
-        yield from noise(size)
+        yield from noise(size, gateway.line)
         yield tail.encode()
 
     url = urlsplit(form["url"])
@@ -106,10 +110,8 @@ def verdict(gateway: Gateway, path: str) -> str:
     return "pending"
 
 
-def main(address: str, token: str, waves: int, files: int, size: int) -> None:
-    with contextlib.suppress(OSError):
-        os.nice(10)  # real clients bring processors of their own
-    gateway = Gateway(address, token)
+def main(gateway: Gateway, waves: int, files: int, size: int) -> None:
+    go_behind(19)  # real clients bring processors of their own
     verdicts: Counter[str] = Counter()
     seconds: list[tuple[float, float]] = []
     for _ in range(waves):
@@ -123,4 +125,5 @@ def main(address: str, token: str, waves: int, files: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))
+    address, token, *numbers, mbit = sys.argv[1:]
+    main(Gateway(address, token, int(mbit) * 125_000), *map(int, numbers))

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from backplane.errors import Transient
 from backplane.scanner import parse_version
 from backplane.settings import PREFIX
-from cli.up.child import Spec
+from cli.up.child import BEHIND, Spec
 from cli.up.folder import DataFolder
 from cli.up.services.outside import Service, given
 
@@ -33,8 +33,6 @@ PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 DATABASE: Final = Path("/var/lib/clamav")
 SIGNATURES: Final = frozenset({".cvd", ".cld", ".ndb", ".ldb", ".hdb", ".hsb"})
 SOCKET: Final = "clamd.ctl"
-NICE: Final = 10
-"""Behind everybody who handles messages (nice(2))."""
 LONGEST_SOCKET: Final = 100
 """Bytes of the path of a UNIX socket; Linux takes 107 (unix(7)), macOS 103."""
 
@@ -58,7 +56,7 @@ def clamd(environ: Mapping[str, str], folder: DataFolder) -> Service:
     config.write_text(configuration(data, socket, database), encoding="utf-8")
     url = f"unix://{quote(str(socket))}"
     # Not waited for: it reads its signatures for up to a minute, and nobody needs it to chat.
-    spec = Spec(NAME, (str(program), f"--config-file={config}"), data, ready=None, nice=NICE)
+    spec = Spec(NAME, (str(program), f"--config-file={config}"), data, ready=None, nice=BEHIND)
     said = f"{_origin(program, config)}, starting: uploads stay pending until it answers"
     return Service(NAME, url, said, {SCANNER_URL: url}, spec)
 

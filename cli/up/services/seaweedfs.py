@@ -9,7 +9,7 @@ from backplane.objects.s3 import Objects
 from backplane.settings import PREFIX, load_settings
 from cli import embedded
 from cli.up import ports
-from cli.up.child import Probe, Spec
+from cli.up.child import BEHIND, Probe, Spec
 from cli.up.folder import DataFolder
 from cli.up.ports import LOCALHOST
 from cli.up.services.outside import INSTALL, Service, given, settle, taken
@@ -36,7 +36,7 @@ def seaweedfs(environ: Mapping[str, str], folder: DataFolder) -> Service:
     settled = {S3_URL: url} | dict(zip(S3_KEYS, embedded.seaweedfs_keys(data), strict=True))
     command = tuple(embedded.seaweedfs_command(program, data, listening))
     probe = buckets_can_be_made(listening.s3, settle(environ, settled))
-    spec = Spec(NAME, command, data, probe, ready_seconds=60.0)
+    spec = Spec(NAME, command, data, probe, ready_seconds=60.0, nice=BEHIND)
     return Service("s3", url, f"SeaweedFS {embedded.version_of(program)}".strip(), settled, spec)
 
 

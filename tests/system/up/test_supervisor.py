@@ -91,11 +91,16 @@ async def test_floors_start_in_order_and_stop_in_reverse(lines: Lines, tmp_path:
 
 async def test_a_child_that_is_to_be_nice_lets_others_go_first(lines: Lines, tmp_path: Path) -> None:
     supervisor = Supervisor(lines.say)
-    code = f"import os; print(os.nice(0) - {os.nice(0)}, 'behind', flush=True); {WAIT}"
+    code = (
+        "import os, pathlib as p; autogroup = p.Path('/proc/self/autogroup');"
+        f"print(os.nice(0) - {os.nice(0)}, 'behind', flush=True);"
+        f"print('of all:', autogroup.read_text().split()[-1] if autogroup.exists() else os.nice(0), flush=True); {WAIT}"
+    )
     for name, nice in (("ground", 0), ("top", 7)):
         await supervisor.start(spec(lines, tmp_path, name, code, nice=nice))
     await supervisor.stop()
     assert [line for _, line in lines.lines if "behind" in line] == ["0 behind", "7 behind"]
+    assert [line for _, line in lines.lines if "of all" in line] == ["of all: 0", "of all: 7"]
 
 
 async def test_a_child_that_dies_is_started_again_ever_more_slowly(lines: Lines, tmp_path: Path) -> None:
