@@ -141,8 +141,10 @@ class Window:
         await self.page.evaluate("window.dispatchEvent(new Event('online'))")
 
     def row(self, text: str) -> Any:
-        """The message that says this."""
-        return self.page.locator("hr-room article.row", has_text=re.compile(rf"{re.escape(text)}"))
+        """The message whose text has this: what stands beside it, such as the time, does not count."""
+        return self.page.locator(
+            "hr-room article.row", has=self.page.locator(".text", has_text=re.compile(re.escape(text)))
+        )
 
     async def texts(self) -> list[str]:
         """What stands there, in order."""

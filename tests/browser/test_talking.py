@@ -163,7 +163,7 @@ async def test_a_killed_gateway_and_a_cut_network_lose_and_double_nothing(pair: 
 
     async def say(many: int) -> None:
         for _ in range(many):
-            said.append(f"number {len(said)}")
+            said.append(f"number {len(said):02}")
             await hers.write(said[-1])
 
     await say(3)
@@ -175,7 +175,7 @@ async def test_a_killed_gateway_and_a_cut_network_lose_and_double_nothing(pair: 
     stack.gateways[0].start()
     await stack.ready()
     await asyncio.gather(hers.wake(), his.wake())
-    await hers.state("number 5", "sent", "delivered", "read")
+    await hers.state("number 05", "sent", "delivered", "read")
     await say(2)
     await door.close()
     await say(2)
