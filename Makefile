@@ -26,7 +26,7 @@ dev: .venv/.installed-dev gateway/web/node_modules/.installed ## Install what is
 # the first of them.
 test quick chaos: export HEADRACE_MAY_INSTALL := yes
 test: dev .tools/clamav/clamd chromium ## Run every test but the long fault runs
-	$(BIN)/pytest -n 3 --dist loadfile -m "not chaos"
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not chaos"
 
 quick: dev .tools/clamav/clamd chromium ## Run the tests that take less than ten seconds each
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not chaos"

@@ -2,12 +2,22 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from backplane.settings import Settings, load_settings
 from cli import embedded
 from tests.services import SeaweedServer, Server, mongodb_server, redis_server, seaweedfs_server
+
+
+FIRST = ("system", "browser")
+"""Where the slowest files are: begun first, none of them is left to one worker when the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folders = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(folders).parts[0] not in FIRST)
 
 
 @pytest.fixture(scope="session")
