@@ -10,7 +10,6 @@ from backplane.settings import Settings, load_settings
 from cli import embedded
 from tests.services import SeaweedServer, Server, mongodb_server, redis_server, seaweedfs_server
 
-
 FIRST = ("system", "browser")
 """Where the slowest files are: begun first, none of them is left to one worker when the others are done."""
 

@@ -42,13 +42,19 @@ def holding(content: bytes) -> Iterator[BinaryIO]:
         yield file
 
 
-SERVERS = {"valkey-server", "redis-server", "secantusd-py", "mongod", "weed", "clamd"}
-"""What other tests of the same process may have left running for the next ones."""
+others: set[psutil.Process] = set()
+"""What other tests of the same process have left running for the next ones."""
+
+
+@pytest.fixture(autouse=True)
+def nobody_else() -> None:
+    others.clear()
+    others.update(psutil.Process().children(recursive=True))
 
 
 def workers() -> list[psutil.Process]:
     """The workers that run, or are dead and not buried."""
-    return [one for one in psutil.Process().children(recursive=True) if one.name() not in SERVERS]
+    return [one for one in psutil.Process().children(recursive=True) if one not in others]
 
 
 async def started() -> psutil.Process:
