@@ -61,13 +61,15 @@ class Uploads:
         Raises:
             Problem: `quota_exceeded`.
         """
-        quota = self._settings.attachment_quota_bytes
+        store, quota = self._attachments, self._settings.attachment_quota_bytes
         async with self._announcing:
-            stored = await self._attachments.create(wanted)
-            if await self._attachments.used_bytes(wanted.owner_id) <= quota:
-                return stored
-            if stored is wanted:  # one that was there before is a repeat's, who was told that there is room
-                await self._attachments.discard(wanted.attachment_id)
+            # Looked at before, too: one that can not fit must not be in the way of another that does, if only for a moment.
+            if await store.used_bytes(wanted.owner_id) + wanted.size <= quota:
+                stored = await store.create(wanted)
+                if await store.used_bytes(wanted.owner_id) <= quota:
+                    return stored
+                if stored is wanted:  # one that was there before is a repeat's, who was told that there is room
+                    await store.discard(wanted.attachment_id)
         raise Problem("quota_exceeded", f"Your files may take {quota} bytes together; delete messages that hold some.")
 
     async def form(self, attachment: StoredAttachment) -> Upload:
