@@ -33,8 +33,6 @@ from tests.system.stack import Stack, run_stack, until
 
 AWAY = (httpx2.TransportError, httpx2.TimeoutException)
 PATIENCE_SECONDS = 60.0
-S3_TICK_MS = 1000
-"""S3 says in whole seconds when something was written."""
 OF_FILES = {"scan_claim_seconds": "2", "attachment_sweep_seconds": "1", "attachment_max_bytes": "30000000"}
 
 
@@ -239,7 +237,7 @@ class Files:
             faults.append(f"{depth.entries} files are in the queue")
         async for one in self.objects.quarantine.list_older("", 2**53):
             file = found.get(AttachmentId(one.key.rpartition("/")[2]))
-            if file and file.decided_ms and one.modified_ms + S3_TICK_MS < file.decided_ms:
+            if file and one.modified_ms <= file.queued_ms:  # what was complete; anything later S3 did late
                 faults.append(f"{one.key} is in quarantine")
         return faults
 
