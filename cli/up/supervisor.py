@@ -110,7 +110,8 @@ class Supervisor:
             stopped = await asyncio.gather(*(child.stop(seconds, self._hurry) for child in self._floors[below]))
             for child, by_itself in zip(self._floors[below], stopped, strict=True):
                 if not by_itself:
-                    self._say(SELF, f"{child.spec.name} did not end in time and was killed")
+                    late = "" if self._hurry.is_set() else "did not end in time and "
+                    self._say(SELF, f"{child.spec.name} {late}was killed")
                     clean = False
         # A keeper that was starting its child when `stop` came has ended by now, and its child with it.
         await asyncio.gather(*self._keepers, return_exceptions=True)

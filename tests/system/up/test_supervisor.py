@@ -177,6 +177,7 @@ async def test_a_hurried_stop_waits_for_nobody(lines: Lines, tmp_path: Path) -> 
     supervisor.hurry()
     async with asyncio.timeout(60):
         assert not await stopping
+    assert lines.lines[-1][1] == "one was killed"
 
 
 async def test_a_child_that_ends_at_once_is_told_with_its_last_lines(lines: Lines, tmp_path: Path) -> None:
