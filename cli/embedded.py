@@ -4,6 +4,7 @@ They run as processes and are never imported (the MongoDB stand-in is GPL-2.0). 
 """
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -137,6 +138,16 @@ def seaweedfs_command(program: Path, data: Path, ports: SeaweedPorts) -> list[st
         "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-s3.autoCreateBucket=false", "-master.telemetry=false",
         "-volume.preStopSeconds=0", "-disableHttp=true",
     ]  # fmt: skip
+
+
+def seaweedfs_environ() -> dict[str, str]:
+    """What goes with the command: it leaves processors for others."""
+    return {"GOMAXPROCS": str(half_the_processors())}
+
+
+def half_the_processors() -> int:
+    """How many of them files may keep busy where everything is on one machine: beside them messages go on."""
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def seaweedfs_sockets(ports: Iterable[int]) -> list[Path]:

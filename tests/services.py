@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cli import embedded
@@ -25,6 +25,7 @@ class Server:
 
     def __init__(self, command: Callable[[Path, int], list[str]], folder: Path, port: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.environ: Mapping[str, str] = {}
         self.folder, self.port, self.command = folder, port or free_port(), command
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -32,6 +33,7 @@ class Server:
         with (self.folder / "output.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(self.folder, self.port),
+                env={**os.environ, **self.environ},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -78,6 +80,7 @@ class SeaweedServer(Server):
     def __init__(self, program: Path, folder: Path, inner: embedded.SeaweedPorts) -> None:
         super().__init__(lambda data, _: embedded.seaweedfs_command(program, data, inner), folder, port=inner.s3)
         self.inner = inner
+        self.environ = embedded.seaweedfs_environ()
 
     def kill(self) -> None:
         super().kill()

@@ -11,6 +11,7 @@ from backplane.errors import Transient
 from backplane.leases import Leases
 from backplane.redis import Redis
 from backplane.settings import PREFIX, load_settings
+from cli.embedded import half_the_processors
 from cli.up.child import BEHIND, Probe, Spec
 from cli.up.folder import DataFolder
 from cli.up.ports import LOCALHOST
@@ -20,6 +21,8 @@ Floor = tuple[Spec, ...]
 
 DRAIN_SECONDS: Final = 3
 """A gateway's goodbyes; short, because on one machine there is no other gateway to go to."""
+MOST_SCANS: Final = 4
+"""At once; the scanner is the slower one long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ def environment(environ: Mapping[str, str], folder: DataFolder, options: Options
         f"{PREFIX}LOG_LEVEL": "info" if options.verbose else "warning",
         f"{PREFIX}HOST": LOCALHOST,
         f"{PREFIX}DRAIN_SECONDS": str(DRAIN_SECONDS),
+        f"{PREFIX}SCANS_AT_ONCE": str(scans_at_once()),
         # Pages of our own gateways upload to S3, which is another origin.
         f"{PREFIX}ALLOWED_ORIGINS": ",".join(options.origins),
         "PYTHONUNBUFFERED": "1",
@@ -59,6 +63,11 @@ def environment(environ: Mapping[str, str], folder: DataFolder, options: Options
     if not {f"{PREFIX}SIGNING_KEY", f"{PREFIX}SIGNING_KEY_FILE"} & environ.keys():
         shared[f"{PREFIX}SIGNING_KEY_FILE"] = str(folder.signing_key())
     return shared
+
+
+def scans_at_once() -> int:
+    """No more than there are processors to spare."""
+    return min(MOST_SCANS, half_the_processors())
 
 
 def floors(options: Options, environ: Mapping[str, str], folder: DataFolder) -> tuple[Floor, ...]:

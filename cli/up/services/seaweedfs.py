@@ -36,7 +36,7 @@ def seaweedfs(environ: Mapping[str, str], folder: DataFolder) -> Service:
     settled = {S3_URL: url} | dict(zip(S3_KEYS, embedded.seaweedfs_keys(data), strict=True))
     command = tuple(embedded.seaweedfs_command(program, data, listening))
     probe = buckets_can_be_made(listening.s3, settle(environ, settled))
-    spec = Spec(NAME, command, data, probe, ready_seconds=60.0, nice=BEHIND)
+    spec = Spec(NAME, command, data, probe, environ=embedded.seaweedfs_environ(), ready_seconds=60.0, nice=BEHIND)
     return Service("s3", url, f"SeaweedFS {embedded.version_of(program)}".strip(), settled, spec)
 
 

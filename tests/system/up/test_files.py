@@ -94,6 +94,20 @@ def test_files_are_scanned_apart_and_behind_the_rest(folder: DataFolder) -> None
     assert [spec.name for spec in without] == ["consumers-1"]
 
 
+@pytest.mark.parametrize(("processors", "share"), [(1, 1), (2, 1), (6, 3), (64, 4)])
+def test_files_keep_half_of_the_processors_busy_at_most(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch, processors: int, share: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    environ = processes.environment({}, folder, Options(folder.path))
+    assert environ["HEADRACE_SCANS_AT_ONCE"] == str(share)
+    spec = storing.seaweedfs({}, folder).spec
+    assert spec is not None
+    assert spec.environ == {"GOMAXPROCS": str(max(1, processors // 2))}
+    wished = {"HEADRACE_SCANS_AT_ONCE": "7"}
+    assert processes.environment(wished, folder, Options(folder.path))["HEADRACE_SCANS_AT_ONCE"] == "7"
+
+
 def test_keys_that_are_settled_win_over_a_file_of_the_user_s(folder: DataFolder, tmp_path: Path) -> None:
     environ = {f"{storing.S3_KEYS[0]}_FILE": str(tmp_path / "key"), "HEADRACE_ENVIRONMENT": "development"}
     services = choice.choose(environ | {scanning.SCANNER_URL: ""}, folder)
