@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from backplane import doorbells
-from backplane.collector import forget_start
+from backplane.collector import quiet_collector
 from backplane.errors import Transient
 from backplane.grants import Grants
 from backplane.layout import check_layout
@@ -55,7 +55,7 @@ async def run(settings: Settings, stages: Sequence[Runnable], stop: asyncio.Even
     try:
         async with shown(settings.internal_host, settings.metrics_port):
             await _check(redis, store, settings, stop)
-            forget_start()
+            quiet_collector()
             log.info("consumers are up", stages=list(stages))
             async with asyncio.TaskGroup() as workers:
                 for stage in stages:

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from backplane import grants
-from backplane.collector import forget_start
+from backplane.collector import quiet_collector
 from backplane.doorbells import Doorbells
 from backplane.errors import Transient
 from backplane.layout import check_layout
@@ -95,7 +95,7 @@ async def serve(settings: Settings) -> None:
         # Loop: until a signal, or until one of these fails: none of them ends by itself.
         serving = [asyncio.create_task(server.serve([one]), name="http") for server, one in servers]
         watching = asyncio.create_task(gateway.health.run(), name="health")
-        forget_start()
+        quiet_collector()
         _log.info("gateway is up", address=f"http://{settings.host}:{settings.port}")
         stopped = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait([stopped, watching, *serving], return_when=asyncio.FIRST_COMPLETED)
