@@ -141,8 +141,8 @@ def seaweedfs_command(program: Path, data: Path, ports: SeaweedPorts) -> list[st
 
 
 def seaweedfs_environ() -> dict[str, str]:
-    """What goes with the command: it leaves processors for others."""
-    return {"GOMAXPROCS": str(half_the_processors())}
+    """What goes with the command: it leaves processors for others. What the user set wins."""
+    return {"GOMAXPROCS": os.environ.get("GOMAXPROCS") or str(half_the_processors())}
 
 
 def half_the_processors() -> int:

@@ -10,7 +10,7 @@ from typing import Final
 from backplane.errors import Transient
 from backplane.leases import Leases
 from backplane.redis import Redis
-from backplane.settings import PREFIX, load_settings
+from backplane.settings import PREFIX, Settings, load_settings
 from cli.embedded import half_the_processors
 from cli.up.child import BEHIND, Probe, Spec
 from cli.up.folder import DataFolder
@@ -21,8 +21,6 @@ Floor = tuple[Spec, ...]
 
 DRAIN_SECONDS: Final = 3
 """A gateway's goodbyes; short, because on one machine there is no other gateway to go to."""
-MOST_SCANS: Final = 4
-"""At once; the scanner is the slower one long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +64,8 @@ def environment(environ: Mapping[str, str], folder: DataFolder, options: Options
 
 
 def scans_at_once() -> int:
-    """No more than there are processors to spare."""
-    return min(MOST_SCANS, half_the_processors())
+    """As many as anywhere, but no more than there are processors to spare."""
+    return min(Settings.model_fields["scans_at_once"].default, half_the_processors())
 
 
 def floors(options: Options, environ: Mapping[str, str], folder: DataFolder) -> tuple[Floor, ...]:

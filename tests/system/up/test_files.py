@@ -98,12 +98,15 @@ def test_files_are_scanned_apart_and_behind_the_rest(folder: DataFolder) -> None
 def test_files_keep_half_of_the_processors_busy_at_most(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch, processors: int, share: int
 ) -> None:
+    monkeypatch.delenv("GOMAXPROCS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: processors)
     environ = processes.environment({}, folder, Options(folder.path))
     assert environ["HEADRACE_SCANS_AT_ONCE"] == str(share)
     spec = storing.seaweedfs({}, folder).spec
     assert spec is not None
     assert spec.environ == {"GOMAXPROCS": str(max(1, processors // 2))}
+    monkeypatch.setenv("GOMAXPROCS", "7")
+    assert embedded.seaweedfs_environ() == {"GOMAXPROCS": "7"}
     wished = {"HEADRACE_SCANS_AT_ONCE": "7"}
     assert processes.environment(wished, folder, Options(folder.path))["HEADRACE_SCANS_AT_ONCE"] == "7"
 
