@@ -147,6 +147,25 @@ async def test_it_opens_where_the_unread_begins_and_leads_to_the_end(join: Join,
     await hers.page.locator(".jump .badge", has_text="1").wait_for()
 
 
+async def test_who_scrolls_up_just_when_the_room_is_drawn_again_stays_there(join: Join, window: Open) -> None:
+    ann, ben = await join("Ann"), await join("Ben")
+    room = await ann.direct(ben)
+    for n in range(6):
+        await asyncio.gather(*(ben.say(room, f"line {n}-{m}") for m in range(10)))
+    hers = await window(ann)
+    await hers.open("Ben")
+    await hers.page.get_by_role("button", name="Jump to the newest").click()
+    await hers.row("line 5-").last.wait_for()
+    await hers.page.locator("hr-room .jump").wait_for(state="hidden")
+    # A browser tells of a scroll with the next frame only; what comes before it must not take it back.
+    reached = await hers.page.locator("hr-room hr-timeline").evaluate(
+        "timeline => { timeline.port.scrollTop = 0; timeline.update(timeline.items); timeline.refresh(); return timeline.port.scrollTop; }"
+    )
+    assert reached == 0
+    await hers.page.get_by_role("button", name="Jump to the newest").wait_for()
+    assert await hers.page.locator("hr-room .port").evaluate("port => port.scrollTop") == 0
+
+
 async def test_what_is_written_is_text_and_never_markup(pair: Pair) -> None:
     nasty = '<img src=x onerror="document.title=1"><b>bold</b> `<i>` https://example.org/?a=<b>'
     await pair.hers.write(nasty)

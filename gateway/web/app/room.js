@@ -224,7 +224,7 @@ export class Room extends Part {
     if (event.defaultPrevented || event.target.closest("[popover], dialog")) return;
     const row = document.activeElement?.closest("article.row");
     if (event.key === "Escape" && (row || document.activeElement === this.timeline.port)) this.composer.focus();
-    else if (event.key === "Escape" && !this.timeline.atEnd) this.timeline.toEnd(true);
+    else if (event.key === "Escape" && !this.timeline.atEnd) this.timeline.toEnd();
     else if (row && row === event.target && event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey) this.#onRowKey(event, row);
     else return;
     event.preventDefault();

@@ -30,7 +30,8 @@ export class Timeline extends Part {
   #width = 0;
   #frame = 0;
   #target = null;
-  #put = -1;
+  /** Where it stood when it was last looked at. */
+  #stood = 0;
 
   start() {
     this.rows = h("div", { class: "rows" });
@@ -39,7 +40,7 @@ export class Timeline extends Part {
     this.empty = h("div", { class: "empty-room" });
     this.port = h("div", { class: "port", role: "feed", "aria-label": "Messages", "aria-busy": "false", tabindex: "0" }, this.above, this.rows, this.below, this.empty);
     this.jumpCount = h("span", { class: "badge" });
-    this.jump = h("button", { type: "button", class: "jump", hidden: true, onclick: () => this.toEnd(true) }, this.jumpCount, icon("down"), h("span", { class: "visually-hidden" }, "Jump to the newest message"));
+    this.jump = h("button", { type: "button", class: "jump", hidden: true, onclick: () => this.toEnd() }, this.jumpCount, icon("down"), h("span", { class: "visually-hidden" }, "Jump to the newest message"));
     this.replaceChildren(this.port, this.jump);
     this.hear(this.port, "scroll", () => this.#onScroll(), { passive: true });
     this.hear(this.port, "keydown", (event) => this.#onKey(event));
@@ -78,6 +79,7 @@ export class Timeline extends Part {
 
   /** The list has changed: older ones above, newer ones below, or something in between. */
   update(items) {
+    this.#heed();
     const before = this.#items[this.#items.length - 1];
     this.#items = items;
     const fresh = this.#arrived(before);
@@ -101,15 +103,12 @@ export class Timeline extends Part {
     return many;
   }
 
-  toEnd(smooth = false) {
+  toEnd() {
     if (this.scene.room?.hasNewer) this.onend();
     this.#stuck = true;
     this.#unseen = 0;
     this.#target = null;
-    const gentle = smooth && !matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const far = this.port.scrollHeight - this.port.scrollTop > this.port.clientHeight * 4;
-    if (gentle && !far) this.port.scrollTo({ top: this.port.scrollHeight, behavior: "smooth" });
-    else this.#draw();
+    this.#draw();
   }
 
   /** Bring a message into the middle and let it be seen. Whether it is here. */
@@ -130,6 +129,7 @@ export class Timeline extends Part {
 
   /** Draw again: names have come, or the divider has gone. */
   refresh() {
+    this.#heed();
     this.#draw();
   }
 
@@ -193,14 +193,9 @@ export class Timeline extends Part {
       if (!this.#window(top, view)) break;
     }
     const total = this.#offsets[this.#items.length];
-    if (this.#stuck) this.#scroll(this.port.scrollHeight);
-    else if (anchor && this.#index.has(anchor.key)) {
-      const row = this.#rowOf(anchor.key);
-      if (row) {
-        const off = row.getBoundingClientRect().top - this.port.getBoundingClientRect().top - anchor.delta;
-        if (Math.abs(off) >= 1) this.#scroll(this.port.scrollTop + off);
-      }
-    }
+    if (this.#stuck) this.port.scrollTop = this.port.scrollHeight;
+    else if (anchor) this.#hold(anchor);
+    this.#stood = this.port.scrollTop;
     this.empty.hidden = this.#items.length > 0;
     this.port.classList.toggle("short", total < view);
     this.#after();
@@ -269,18 +264,28 @@ export class Timeline extends Part {
     return this.rows.keyed?.get(key) ?? null;
   }
 
-  #scroll(top) {
-    this.port.scrollTop = top;
-    this.#put = this.port.scrollTop;
+  /** Bring a row back to where it is to be. */
+  #hold(anchor) {
+    const row = this.#rowOf(anchor.key);
+    if (!row) return;
+    const off = row.getBoundingClientRect().top - this.port.getBoundingClientRect().top - anchor.delta;
+    if (Math.abs(off) >= 1) this.port.scrollTop += off;
+  }
+
+  /**
+   * A place that we have not put it to is somebody's wish. Asked before whatever could undo it, too: a browser tells of a scroll
+   * with the next frame only.
+   */
+  #heed() {
+    const { scrollTop, scrollHeight, clientHeight } = this.port;
+    if (Math.abs(scrollTop - this.#stood) < 1) return;
+    this.#stood = scrollTop;
+    this.#target = null;
+    this.#stuck = scrollHeight - scrollTop - clientHeight < NEAR_END && !this.scene.room?.hasNewer;
   }
 
   #onScroll() {
-    // What we have put there ourselves is nobody's wish.
-    if (Math.abs(this.port.scrollTop - this.#put) >= 1) {
-      this.#put = -1;
-      this.#target = null;
-      this.#stuck = this.port.scrollHeight - this.port.scrollTop - this.port.clientHeight < NEAR_END && !this.scene.room?.hasNewer;
-    }
+    this.#heed();
     if (this.#frame) return;
     this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
@@ -300,11 +305,8 @@ export class Timeline extends Part {
       this.#stuck = false;
       const anchor = this.#anchor();
       this.#window(top, view);
-      const row = anchor && this.#rowOf(anchor.key);
-      if (row) {
-        const off = row.getBoundingClientRect().top - this.port.getBoundingClientRect().top - anchor.delta;
-        if (Math.abs(off) >= 1) this.#scroll(top + off);
-      }
+      if (anchor) this.#hold(anchor);
+      this.#stood = this.port.scrollTop;
       this.#stuck = stuck;
     }
     this.#after();
@@ -333,7 +335,7 @@ export class Timeline extends Part {
 
   #onSizes(entries) {
     const port = entries.some((entry) => entry.target === this.port);
-    if (port || this.#differs(entries)) this.#draw();
+    if (port || this.#differs(entries)) this.refresh();
   }
 
   #differs(entries) {
