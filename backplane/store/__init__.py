@@ -38,7 +38,7 @@ Documents (timestamps are `*_ms` integers; ids are UUID strings; a field that is
     webhook_deliveries {_id: "<webhook>:<event>", webhook_id, partition, at: "<stream id, padded>", event_id, body, parked_ms}
     attachments    {_id, owner_id, name, content_type, size, sha256?, created_ms, version, status, reason?, etag?, queued_ms?,
                     decided_ms?, digest?, signatures?, scanned?, served_type?, width?, height?, thumbnail?, thumbnail_type?,
-                    message_id?, conversation_id?, loose_ms?, check_ms?, gone_ms?, attempts?}
+                    message_id?, conversation_id?, loose_ms?, check_ms?, gone_ms?, cleared?, attempts?}
     layout         {_id: "layout", namespace, partitions, shards, schema_version}
 
 Queries are written to be right and fast on MongoDB and on the embedded stand-in alike: ranges bound at both ends, `$in` in

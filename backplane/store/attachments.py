@@ -33,7 +33,8 @@ class StoredAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
             the same file another scan.
         loose_ms: since when no message holds it; None when one does.
         check_ms: since when it is to be seen whether its message shows what is known of it.
-        gone_ms: when it was withdrawn; its objects, and then this document, are deleted.
+        gone_ms: when it was withdrawn: its objects are deleted. Once they are (`cleared`), when they are deleted again, and then this document.
+        cleared: its objects were deleted once.
         attempts: scans begun and not known to have ended; see `Attachments.begin_scan`.
     """
 
@@ -63,6 +64,7 @@ class StoredAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     loose_ms: int | None = None
     check_ms: int | None = None
     gone_ms: int | None = None
+    cleared: bool = False
     attempts: int = 0
 
     @property
@@ -186,9 +188,9 @@ class Attachments:
         """Files of which it is to be seen whether their message shows what is known of them, since before a moment."""
         return await self._since("check_ms", before_ms, limit)
 
-    async def gone(self, limit: int) -> list[StoredAttachment]:
-        """Files that were withdrawn and are not deleted yet."""
-        return await self._since("gone_ms", MAX_SAFE_INTEGER, limit)
+    async def gone(self, before_ms: int, limit: int) -> list[StoredAttachment]:
+        """Files that were withdrawn, and whose objects are to be deleted, or deleted again, since before a moment."""
+        return await self._since("gone_ms", before_ms, limit)
 
     async def delete(self, ids: Sequence[AttachmentId]) -> None:
         """Forget files whose objects are deleted."""

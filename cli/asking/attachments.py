@@ -41,7 +41,7 @@ async def stuck(older_seconds: int, limit: int) -> list[output.Row]:
     async with systems.the_store() as store:
         pending = await store.attachments.with_status("pending", before_ms=before_ms, limit=limit)
         untold = await store.attachments.to_check(before_ms, limit)
-        gone = [one for one in await store.attachments.gone(limit) if (one.gone_ms or 0) < before_ms]
+        gone = await store.attachments.gone(before_ms, limit)
     whys = [(one, _why(one)) for one in pending]
     whys += [(one, "its message does not show it yet") for one in untold]
     whys += [(one, "withdrawn, and its objects are not deleted") for one in gone]

@@ -3,7 +3,8 @@
 loose      files that no message holds after a day: withdrawn
 lost       files that wait for a verdict and are not in the queue, because Redis has forgotten them: asked for again
 untold     verdicts that the message does not show, because Redis has forgotten the intent: told again
-gone       withdrawn files: their objects are deleted, then all that is known of them
+gone       withdrawn files: their objects are deleted, and an hour later once more, with all that is known of them: S3 may have copied late
+           what was asked for before
 strays     objects in quarantine that belong to no file that waits: a form was used again, or S3 did at last what had been given up
 """
 
@@ -25,6 +26,8 @@ from schemas.ids import AttachmentId
 AT_ONCE: Final = 200
 MARGIN_MS: Final = 60_000
 """How long anything may take that is under way; and how far the clocks of Redis and of gateways may be apart."""
+LATE_MS: Final = 3_600_000
+"""After this S3 does nothing any more of what it was asked for."""
 PARTS_MS: Final = 2 * 86_400_000
 """How long an upload in parts may take."""
 _WAITING: Final = frozenset({"uploading", "pending"})
@@ -68,7 +71,7 @@ class Sweep:
         swept.loose = await self._withdraw_loose(now_ms)
         swept.lost = await self._ask_for_lost(now_ms)
         swept.untold = await self._tell_untold(now_ms)
-        swept.gone = await self._delete_gone()
+        swept.gone = await self._delete_gone(now_ms)
         swept.strays = await self._delete_strays(now_ms) if strays else 0
         counts = asdict(swept)
         for kind, count in counts.items():
@@ -116,12 +119,19 @@ class Sweep:
                 await self._attachments.change([(one, next_version(one, check_ms=None))])
         return count
 
-    async def _delete_gone(self) -> int:
-        found = await self._attachments.gone(AT_ONCE)
-        for one in found:
-            await self._delete_objects(one)
-        await self._attachments.delete([one.attachment_id for one in found])
-        return len(found)
+    async def _delete_gone(self, now_ms: int) -> int:
+        """All that there are, however many: who is erased may have had thousands."""
+        count = 0
+        while found := await self._attachments.gone(now_ms, AT_ONCE):
+            for one in found:
+                await self._delete_objects(one)
+            first = [one for one in found if not one.cleared]
+            cleared = [(one, next_version(one, gone_ms=now_ms + LATE_MS, cleared=True)) for one in first]
+            if not await self._attachments.change(cleared):
+                break  # somebody else is at it
+            await self._attachments.delete([one.attachment_id for one in found if one.cleared])
+            count += len(first)
+        return count
 
     async def _delete_objects(self, one: StoredAttachment) -> None:
         await self._objects.quarantine.delete(one.quarantine_key)

@@ -1,5 +1,6 @@
 """The work of the scan stage on one file, by hand, and with something that happens in the middle of it."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from backplane.store.mongo import Store
 from backplane.streams import Intents
 from consumers.inspection.budget import Limits
 from consumers.scanning.judging import Judge
-from consumers.scanning.sweep import Sweep
+from consumers.scanning.sweep import LATE_MS, Sweep
 from consumers.scanning.telling import Teller
 from consumers.scanning.verdict import Judgement
 from consumers.scanning.watch import Watch
@@ -98,7 +99,8 @@ class Bench:
         return after
 
     async def forget(self, attachment: StoredAttachment) -> None:
-        """Its sender deletes it, and the sweep comes by."""
+        """Its sender deletes it, and the sweep comes by, and in an hour again."""
         await self.change(attachment.attachment_id, gone_ms=1, loose_ms=None)
         await self.sweep().look(strays=False)
+        await self.sweep(clock=lambda: time.time() + LATE_MS / 1000 + 1).look(strays=False)
         assert await self.store.attachments.get(attachment.attachment_id) is None

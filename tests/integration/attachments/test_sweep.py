@@ -8,7 +8,8 @@ import pytest
 
 from backplane.store.attachments import StoredAttachment
 from backplane.store.mongo import Store
-from consumers.scanning.sweep import MARGIN_MS, PARTS_MS, Swept
+from consumers.scanning import sweep as sweeping
+from consumers.scanning.sweep import LATE_MS, MARGIN_MS, PARTS_MS, Swept
 from schemas.ids import AttachmentId, ConversationId, MessageId
 from tests.integration.attachments.by_hand import Bench
 from tests.integration.attachments.conftest import Sender
@@ -59,6 +60,14 @@ async def is_known(store: Store, file: str) -> bool:
     return await store.attachments.get(AttachmentId(file)) is not None
 
 
+async def is_forgotten_in_an_hour(bench: Bench, file: str) -> bool:
+    """Nothing more than that becomes of it."""
+    assert await is_known(bench.store, file)
+    later = bench.sweep(clock=lambda: time.time() + LATE_MS / 1000 + 5, loose_seconds=10**6)
+    assert await later.look() == Swept()
+    return not await is_known(bench.store, file)
+
+
 async def test_a_file_that_no_message_holds_is_deleted_in_the_end(bench: Bench, alice: Sender) -> None:
     old, young = await clean(bench, alice), await clean(bench, alice)
     announced = (await alice.announce(b"never came"))["attachment_id"]
@@ -66,9 +75,10 @@ async def test_a_file_that_no_message_holds_is_deleted_in_the_end(bench: Bench, 
         await bench.change(file, loose_ms=ago(HOUR_MS))
     assert await bench.sweep().look() == Swept(loose=2, gone=2)
     for file in (old, announced):
-        assert not await is_known(bench.store, file)
         assert await left_of(bench.objects, file, alice.user_id) == []
     assert await bench.sweep().look() == Swept()
+    assert await is_forgotten_in_an_hour(bench, old)
+    assert not await is_known(bench.store, announced)
     assert (await alice.fetch(young)).content == b"hello"
 
 
@@ -132,9 +142,9 @@ async def test_a_file_of_a_message_that_never_came_is_deleted(bench: Bench, alic
         message, room = MessageId(str(uuid.uuid4())), ConversationId(str(uuid.uuid4()))
         await bench.change(one, message_id=message, conversation_id=room, loose_ms=None, check_ms=ago(since))
     await bench.sweep().look()
-    assert not await is_known(bench.store, file)
     assert await left_of(bench.objects, file, alice.user_id) == []
-    assert await is_known(bench.store, waiting)
+    assert await left_of(bench.objects, waiting, alice.user_id) != []
+    assert await is_forgotten_in_an_hour(bench, file)
 
 
 async def test_a_deleted_messages_files_are_deleted(bench: Bench, alice: Sender, bob: Sender) -> None:
@@ -146,6 +156,8 @@ async def test_a_deleted_messages_files_are_deleted(bench: Bench, alice: Sender,
     assert (await bob("GET", f"/api/attachments/{file}/content")).json()["code"] == "attachment_gone"
     assert await bench.sweep().look() == Swept(gone=1)
     assert await left_of(bench.objects, file, alice.user_id) == []
+    assert (await bob("GET", f"/api/attachments/{file}/content")).json()["code"] == "attachment_gone"
+    assert await is_forgotten_in_an_hour(bench, file)
     assert (await bob("GET", f"/api/attachments/{file}/content")).json()["code"] == "not_found"
 
 
@@ -154,7 +166,34 @@ async def test_a_file_that_its_sender_let_go_of_is_deleted(bench: Bench, alice: 
     await alice("DELETE", f"/api/attachments/{file}")
     assert await bench.sweep().look() == Swept(gone=1)
     assert await left_of(bench.objects, file, alice.user_id) == []
-    assert not await is_known(bench.store, file)
+    assert await is_forgotten_in_an_hour(bench, file)
+
+
+async def test_what_s3_copied_late_is_deleted_too(bench: Bench, alice: Sender) -> None:
+    """A copy was asked for and given up, its file was withdrawn and its objects deleted: then S3 makes the copy."""
+    file = await alice.upload(b"hello")
+    await drained(bench)
+    stored = await bench.stored(file)
+    await bench.change(file, gone_ms=ago(0), loose_ms=None)
+    assert await bench.sweep().look() == Swept(gone=1)
+    await bench.put(stored.quarantine_key, b"hello")
+    there = await bench.objects.quarantine.head(stored.quarantine_key)
+    assert there is not None
+    await bench.objects.promote(stored.quarantine_key, there.etag, stored.clean_key, "text/plain")
+    assert await left_of(bench.objects, file, alice.user_id) != []
+    assert (await alice("GET", f"/api/attachments/{file}/content")).json()["code"] == "attachment_gone"
+    assert await is_forgotten_in_an_hour(bench, file)
+    assert await left_of(bench.objects, file, alice.user_id) == []
+
+
+async def test_all_that_is_withdrawn_goes_at_one_look(
+    bench: Bench, alice: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "AT_ONCE", 2)
+    files = [(await alice.announce(b"never came"))["attachment_id"] for _ in range(5)]
+    for file in files:
+        await bench.change(file, gone_ms=ago(HOUR_MS), loose_ms=None)
+    assert await bench.sweep().look() == Swept(gone=5)
 
 
 async def test_what_lies_in_quarantine_and_is_waited_for_by_nobody_is_deleted(bench: Bench, alice: Sender) -> None:
@@ -177,4 +216,4 @@ async def test_looks_that_were_cut_off_are_made_up_for(bench: Bench, alice: Send
     gone: StoredAttachment = await bench.change(file, gone_ms=ago(HOUR_MS), loose_ms=None)
     await bench.objects.clean.delete(gone.clean_key)
     assert await bench.sweep().look() == Swept(gone=1)
-    assert not await is_known(bench.store, file)
+    assert await is_forgotten_in_an_hour(bench, file)
