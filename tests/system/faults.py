@@ -120,6 +120,7 @@ async def forget_device(scene: Scene, rng: random.Random) -> None:
     living = [client for client in scene.clients if not client.dead and client.reading.is_set()]
     client = rng.choice(living)
     before = client.accepted
+    scene.say(client)  # whether or not the talk is over by now
 
     async def accepted_more() -> bool:
         return client.accepted > before

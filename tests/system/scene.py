@@ -131,7 +131,10 @@ class Scene:
         ]
         if not ready:  # the system is behind: so are the people
             return
-        client = self.rng.choice(ready)
+        self.say(self.rng.choice(ready), text)
+
+    def say(self, client: Client, text: str = "") -> None:
+        """One message from this device, to a conversation of its person's."""
         mine = [conversation for conversation, members in self.conversations.items() if client.user in members]
         if mine:
             self.sent += 1
