@@ -10,7 +10,8 @@ from itertools import chain
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, Literal, cast
 
-from consumers.inspection.budget import Budget, Limits
+from consumers.inspection.budget import Budget, Limits, hidden_zip
+from consumers.inspection.hidden import Tail
 from consumers.inspection.inflating import gunzip, pieces
 from consumers.inspection.kinds import GZIP, HEAD_BYTES, TAR, ZIP, sniff
 from consumers.inspection.problems import Problem, Refused
@@ -71,5 +72,8 @@ def _look_into(content: Iterator[bytes], budget: Budget, depth: int) -> None:
         case "tar":
             look_into_tar(whole, budget, lambda inner: _look_into(inner, budget, depth + 1))
         case None:
-            for _ in whole:
-                pass
+            tail = Tail()
+            for piece in whole:
+                tail.add(piece)
+            if tail.ends_a_zip(sniff(head).media):
+                raise hidden_zip()

@@ -101,6 +101,11 @@ def too_many(limits: Limits) -> Refused:
     return Refused("archive_entries", f"The archive holds more than {limits.entries} entries.")
 
 
+def hidden_zip() -> Refused:
+    """What is raised of what programs would open as a zip, and does not begin like one."""
+    return damaged("something lies before its entries")
+
+
 def damaged(what: str) -> Refused:
     """What is raised of an archive that is not as its format wants; nobody can say what other programs would find in it."""
     return Refused("archive_damaged", f"The archive is damaged: {what}.")

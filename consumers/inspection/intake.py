@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import BinaryIO
 
 from consumers.inspection.archives import Format, archive_format, inspect_archive
-from consumers.inspection.budget import Limits
-from consumers.inspection.declared import is_text_type, judge_type, served_type
-from consumers.inspection.kinds import HEAD_BYTES, SHOWN_IMAGES, sniff
+from consumers.inspection.budget import Limits, hidden_zip
+from consumers.inspection.declared import is_text_type, judge_type, served_type, takes_any_text
+from consumers.inspection.hidden import Tail
+from consumers.inspection.kinds import HEAD_BYTES, OCTETS, SHOWN_IMAGES, may_be_text, sniff
 from consumers.inspection.office import judge_office
 from consumers.inspection.problems import Problem, Refused
 from consumers.inspection.promise import Promise, Tally
@@ -28,7 +29,9 @@ class Intake:
         self._head: bytes | None = None
         self._form: Format | None = None
         self._is_kept = False
+        self._tail = Tail()
         self._text = codecs.getincrementaldecoder("utf-8")() if is_text_type(declared) else None
+        self._is_utf8 = True
         self._sha256: bytes | None = None
 
     async def through(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
@@ -45,6 +48,8 @@ class Intake:
         if self._head is None:
             self._judge()
         self._read_text(b"", final=True)
+        if self._form is None and self._tail.ends_a_zip(sniff(self._head or b"").media):
+            raise hidden_zip()
         self._sha256 = sha256
 
     @property
@@ -55,7 +60,7 @@ class Intake:
     @property
     def served_type(self) -> str:
         """The media type that a clean upload is served with."""
-        return served_type(self._declared, self._head or b"")
+        return served_type(self._declared, self._head or b"") if self._is_utf8 else OCTETS
 
     @property
     def is_image(self) -> bool:
@@ -88,13 +93,15 @@ class Intake:
         return self._sha256
 
     def _look(self, chunk: bytes) -> None:
+        if self._form is None:
+            self._tail.add(chunk)
+        if self._head is None:
+            self._first += chunk
         self._read_text(chunk, final=False)
         if self._head is not None:
             self._keep(chunk)
-        else:
-            self._first += chunk
-            if len(self._first) >= HEAD_BYTES:
-                self._judge()
+        elif len(self._first) >= HEAD_BYTES:
+            self._judge()
 
     def _judge(self) -> None:
         first, self._first = bytes(self._first), bytearray()
@@ -112,13 +119,17 @@ class Intake:
     def _read_text(self, chunk: bytes, *, final: bool) -> None:
         if self._text is None:
             return
-        try:
-            self._text.decode(chunk, final)
-        except UnicodeDecodeError:
-            raise _no_text() from None
-        if b"\0" in chunk:
+        start = bytes((self._head or self._first)[:2])
+        if b"\0" in chunk and not may_be_text(start + b"\0"):
+            raise _no_text()
+        if self._is_utf8:
+            try:
+                self._text.decode(chunk, final)
+            except UnicodeDecodeError:
+                self._is_utf8 = False
+        if not self._is_utf8 and not takes_any_text(self._declared):
             raise _no_text()
 
 
 def _no_text() -> Refused:
-    return Refused("wrong_type", "The file was announced as text, but it is not UTF-8.")
+    return Refused("wrong_type", "The file was announced as text, but it is not.")

@@ -16,6 +16,9 @@ TEXT: Final = "text/plain"
 ZIP: Final = "application/zip"
 GZIP: Final = "application/gzip"
 TAR: Final = "application/x-tar"
+PDF: Final = "application/pdf"
+OLE: Final = "application/x-ole-storage"
+"""Documents of older office programs."""
 SHOWN_IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 """Images that every browser shows, and that are shown in place; others are files to be fetched."""
 
@@ -34,13 +37,13 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (0, b"GIF89a", Kind("image/gif")),
     (0, b"II*\0", Kind("image/tiff")),
     (0, b"MM\0*", Kind("image/tiff")),
-    (0, b"%PDF-", Kind("application/pdf")),
+    (0, b"%PDF-", Kind(PDF)),
     (0, b"PK\x03\x04", Kind(ZIP)),
     (0, b"PK\x05\x06", Kind(ZIP)),
     (0, b"PK\x07\x08", Kind(ZIP)),
     (0, b"\x1f\x8b", Kind(GZIP)),
     (257, b"ustar", Kind(TAR)),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("application/x-ole-storage")),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind(OLE)),
     (0, b"ID3", Kind("audio/mpeg")),
     (0, b"fLaC", Kind("audio/flac")),
     (0, b"OggS", Kind("application/ogg")),
@@ -93,6 +96,11 @@ def sniff(head: bytes) -> Kind:
     return _by_container(head) or _by_rules(head)
 
 
+def may_be_text(head: bytes) -> bool:
+    """Whether it is text in some encoding: UTF-16 or UTF-32 that says so, or any without NUL."""
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" not in head
+
+
 def is_text(head: bytes, *, whole: bool = False) -> bool:
     """Whether it is UTF-8 without NUL; unless it is the whole, its last character may be cut."""
     try:
@@ -106,7 +114,7 @@ def _by_container(head: bytes) -> Kind | None:
     if head.startswith(b"RIFF"):
         return _RIFF.get(head[8:12])
     if head[4:8] == b"ftyp":
-        return _BRANDS.get(head[8:12], Kind("video/mp4"))
+        return _by_brands(head)
     if head[4:8] in _QUICKTIME_ATOMS:
         return Kind("video/quicktime")
     if head.startswith(b"\x1a\x45\xdf\xa3"):
@@ -115,12 +123,32 @@ def _by_container(head: bytes) -> Kind | None:
     return None
 
 
+def _by_brands(head: bytes) -> Kind:
+    """By the first brand; one for images of any coding says in those that follow which it is (ISO/IEC 23008-12)."""
+    first = head[8:12]
+    if first in {b"mif1", b"msf1"}:
+        size = int.from_bytes(head[:4], "big")
+        others = [head[at : at + 4] for at in range(16, min(size, len(head)), 4)]
+        first = next((brand for brand in others if brand in {b"avif", b"avis"}), first)
+    return _BRANDS.get(first, Kind("video/mp4"))
+
+
+def _is_old_tar(head: bytes) -> bool:
+    """A header from before POSIX, which has no mark but its checksum."""
+    digits = head[148:156].strip(b" \0")
+    if len(head) < 512 or not head[0] or not digits or set(digits) - set(b"01234567"):
+        return False
+    return int(digits, 8) == sum(head[:148]) + 8 * 0x20 + sum(head[156:512])
+
+
 def _by_rules(head: bytes) -> Kind:
     text = is_text(head)
     if head.startswith(b"MZ") and not text:
         return _PROGRAM
     if _is_mp3_frame(head):
         return Kind("audio/mpeg")
+    if _is_old_tar(head):
+        return Kind(TAR)
     if head.startswith(b"BM") and head[6:10] == bytes(4):
         return Kind("image/bmp")
     return Kind(TEXT if text else OCTETS)

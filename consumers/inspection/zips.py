@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import IO, BinaryIO, Final, cast
 
-from consumers.inspection.budget import Budget, Limits, Meter, damaged, too_many
+from consumers.inspection.budget import Budget, Limits, Meter, damaged, hidden_zip, too_many
 from consumers.inspection.inflating import inflate, pieces
 from consumers.inspection.names import judge_link, judge_name
 from consumers.inspection.problems import Refused
@@ -49,7 +49,7 @@ def look_into_zip(file: BinaryIO, budget: Budget, look: Look) -> None:
         ends = [*(entry.header_offset for entry in entries), archive.start_dir][1:]
         _judge_end(file, archive)
     if ends and entries[0].header_offset:
-        raise damaged("something lies before its entries")
+        raise hidden_zip()
     starts = [_start(file, entry, end) for entry, end in zip(entries, ends, strict=True)]
     for entry, start in zip(entries, starts, strict=True):
         budget.entry()

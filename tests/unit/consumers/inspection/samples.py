@@ -32,6 +32,14 @@ def tarred(entries: Mapping[str, bytes], form: int = tarfile.PAX_FORMAT) -> byte
     return file.getvalue()
 
 
+def old_tarred(entries: Mapping[str, bytes]) -> bytes:
+    """As before POSIX, without a mark; of one entry."""
+    tar = bytearray(tarred(entries, tarfile.GNU_FORMAT))
+    tar[257:265] = bytes(8)
+    tar[148:156] = b"%06o\0 " % (sum(tar[:148]) + 8 * 0x20 + sum(tar[156:512]))
+    return bytes(tar)
+
+
 def tar_of(*members: tarfile.TarInfo) -> bytes:
     with tarfile.open(fileobj=(file := io.BytesIO()), mode="w") as archive:
         for member in members:

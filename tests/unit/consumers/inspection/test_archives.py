@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from consumers.inspection.archives import archive_format, inspect_archive
 from consumers.inspection.budget import Limits
 from tests.unit.consumers.inspection import samples
-from tests.unit.consumers.inspection.samples import ZEROS, gzip_bomb, gzipped, nested, tarred, zipped
+from tests.unit.consumers.inspection.samples import ZEROS, gzip_bomb, gzipped, nested, old_tarred, tarred, zipped
 
 LIMITS = Limits(
     entries=100, total_bytes=20_000_000, ratio=100, ratio_from_bytes=5_000_000, depth=3, directory_bytes=100_000
@@ -37,6 +37,19 @@ def peak_bytes(work: Callable[[], object]) -> int:
 
 
 NOISE = random.Random(1).randbytes(300_000)
+
+
+@pytest.mark.parametrize("pack", [lambda one: zipped({"a": one}), lambda one: tarred({"a": one}), gzipped])
+def test_a_zip_behind_something_else_is_not_overlooked_in_an_archive(pack: Callable[[bytes], bytes]) -> None:
+    hidden = zipped({"a.txt": b"hello"})
+    assert inspect(pack(hidden)) is None
+    assert inspect(pack(b"x" + hidden)) == "archive_damaged"
+    assert inspect(pack(b"x" + hidden + b"and more")) == "archive_damaged"
+
+
+def test_a_tar_from_before_posix_is_looked_into() -> None:
+    assert inspect(old_tarred({"a": b"hello"})) is None
+    assert inspect(old_tarred({"a.zip": zipped({"b": gzip_bomb(20)})})) == "archive_ratio"
 
 
 @pytest.mark.parametrize(

@@ -45,10 +45,32 @@ def test_what_is_something_else_is_a_mismatch(declared: str) -> None:
 
 
 @pytest.mark.parametrize("declared", ["text/plain", "text/csv", "application/json"])
-@pytest.mark.parametrize("head", [b"a\0b", "grüße".encode("latin-1"), b"\x89PNG\r\n\x1a\n", b"%PDF-1.7"])
+@pytest.mark.parametrize("head", [b"a\0b", b"\x89PNG\r\n\x1a\n", b"%PDF-1.7"])
 def test_text_is_text(declared: str, head: bytes) -> None:
     assert is_text_type(declared)
     assert code(declared, head) == "wrong_type"
+
+
+OTHER_TEXTS = ["grüße".encode("cp1252"), "grüße".encode("utf-16"), "a,b\r\n".encode("utf-16")]
+
+
+@pytest.mark.parametrize("declared", ["text/plain", "text/csv", "text/markdown", "application/vnd.ms-excel"])
+@pytest.mark.parametrize("head", OTHER_TEXTS)
+def test_text_of_another_encoding_is_taken_as_octets(declared: str, head: bytes) -> None:
+    assert code(declared, head) is None
+    assert served_type(declared, head) == OCTETS
+
+
+@pytest.mark.parametrize("head", OTHER_TEXTS)
+def test_json_is_utf_8(head: bytes) -> None:
+    assert code("application/json", head) == "wrong_type"
+
+
+def test_what_windows_calls_a_csv_is_taken_as_octets() -> None:
+    assert code("application/vnd.ms-excel", b"a,b\r\n1,2\r\n") is None
+    assert served_type("application/vnd.ms-excel", b"a,b\r\n") == OCTETS
+    assert code("application/vnd.ms-excel", b"\0\1\2\3") == "wrong_type"
+    assert code("application/msword", b"a,b\r\n") == "wrong_type"
 
 
 @pytest.mark.parametrize(

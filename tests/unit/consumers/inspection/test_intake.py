@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from consumers.inspection.budget import Limits
 from consumers.inspection.declared import OOXML
 from consumers.inspection.intake import Intake
+from consumers.inspection.kinds import OCTETS
 from consumers.inspection.problems import Refused
 from consumers.inspection.promise import Promise, Tally
 from tests.unit.consumers.inspection.samples import bomb, gzipped, zipped
@@ -171,9 +172,48 @@ async def test_text_is_text_to_its_end(size: int) -> None:
     text = "grüße, 世界\n".encode() * 1000
     assert await code(text, "text/plain", size=size) is None
     assert await code(text + b"\0", "text/plain", size=size) == "wrong_type"
-    assert await code(text + b"\xff", "text/plain", size=size) == "wrong_type"
-    assert await code(text[:-2], "text/plain", size=size) == "wrong_type", "it ends within a character"
+    assert await code(text + b"\xff", "application/json", size=size) == "wrong_type"
+    assert await code(text[:-2], "application/json", size=size) == "wrong_type", "it ends within a character"
     assert await code(text + b"\0", "application/octet-stream", size=size) is None
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000, 100_000])
+@pytest.mark.parametrize("declared", ["text/plain", "text/csv"])
+async def test_text_that_turns_out_not_to_be_utf_8_is_served_as_octets(declared: str, size: int) -> None:
+    ascii_first = b"a,b,c\r\n" * 1000
+    for content, served in (
+        (ascii_first + "grüße".encode(), declared),
+        (ascii_first + "grüße".encode("cp1252"), OCTETS),
+        (ascii_first + "ü".encode()[:1], OCTETS),
+        (("grüße, 世界\n" * 1000).encode("utf-16"), OCTETS),
+    ):
+        intake = Intake(promise(content), declared, io.BytesIO())
+        assert await through(intake, Source(content, size)) == content
+        assert intake.finish(Limits()) is None
+        assert intake.served_type == served
+
+
+@pytest.mark.parametrize("size", [1, 1000, 100_000])
+@pytest.mark.parametrize(
+    ("prefix", "declared"),
+    [
+        (b"x", "application/octet-stream"),
+        (bytes(5), "application/octet-stream"),
+        (b"ID3", "audio/mpeg"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"%PDF-1.7\n", "application/pdf"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/msword"),
+        (b"GIF89a" + bytes(200_000), "image/gif"),
+    ],
+)
+async def test_a_zip_behind_something_else_is_not_overlooked(prefix: bytes, declared: str, size: int) -> None:
+    hidden = zipped({"a.txt": b"hello", "b": PNG})
+    assert await code(prefix + hidden, declared, size=size) == "archive_damaged"
+    commented = hidden[:-2] + len(b"a comment").to_bytes(2, "little") + b"a comment"
+    assert await code(prefix + commented, declared, size=size) == "archive_damaged"
+    behind = await code(prefix + hidden + b"and more", declared, size=size)
+    assert behind == (None if declared in {"application/pdf", "application/msword"} else "archive_damaged")
+    assert await code(prefix + b"PK\x05\x06" + bytes(30), declared, size=size) is None, "an end of nothing"
 
 
 async def test_what_is_short_and_active_is_found_too() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.inspection.kinds import HEAD_BYTES, OCTETS, TEXT, Kind, is_text, sniff
-from tests.unit.consumers.inspection.samples import gzipped, tarred, zipped
+from tests.unit.consumers.inspection.samples import gzipped, old_tarred, tarred, zipped
 
 PE = b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0".ljust(64, b"\0") + b"PE\0\0"
 
@@ -20,12 +20,12 @@ HEADS = {
     "image/webp": [b"RIFF\x24\0\0\0WEBPVP8 ", b"RIFF\x24\0\0\0WEBPVP8L"],
     "image/tiff": [b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"],
     "image/bmp": [b"BM" + struct.pack("<LHHL", 70, 0, 0, 54) + b"\x28\0\0\0"],
-    "image/heic": [b"\0\0\0\x18ftypheic\0\0\0\0"],
-    "image/avif": [b"\0\0\0\x1cftypavif\0\0\0\0"],
+    "image/heic": [b"\0\0\0\x18ftypheic\0\0\0\0", b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf"],
+    "image/avif": [b"\0\0\0\x1cftypavif\0\0\0\0", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf"],
     "application/pdf": [b"%PDF-1.7\n%\xe2\xe3\xcf\xd3"],
     "application/zip": [zipped({"a": b"b"}), zipped({})],
     "application/gzip": [gzipped(b"")],
-    "application/x-tar": [tarred({"a": b"b"}), tarred({"a": b"b"}, 1)],
+    "application/x-tar": [tarred({"a": b"b"}), tarred({"a": b"b"}, 1), old_tarred({"a": b"b"})],
     "application/x-ole-storage": [b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(8)],
     "audio/mpeg": [b"ID3\x03\0\0\0\0\0\x21", b"\xff\xfb\x90\x64", b"\xff\xf3\x40\xc4", b"\xff\xe3\x18\xc4"],
     "audio/wav": [b"RIFF\x24\0\0\0WAVEfmt "],
