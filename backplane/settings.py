@@ -247,7 +247,9 @@ class Settings(BaseSettings):
     )
     upload_seconds: int = Field(300, description="How long an upload form is good for.", ge=10, le=86_400)
     uploads_at_once: int = Field(
-        16, description="Uploads that one gateway passes through at a time, of clients that do not reach S3.", ge=1
+        16,
+        description="Uploads that one gateway passes through at a time, of clients that do not reach S3; half of them of one person at most.",
+        ge=1,
     )
     download_seconds: int = Field(60, description="How long a link to an attachment is good for.", ge=5, le=3600)
     s3_cdn_url: str | None = Field(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Generator
 from typing import Final
 
@@ -15,9 +16,12 @@ from backplane.scans import Scans
 from backplane.settings import Settings
 from backplane.store.attachments import Attachments, StoredAttachment, next_version
 from gateway.problems import Problem
+from schemas.ids import UserId
 
 CHUNK_SECONDS: Final = 30.0
 """How long a client may be silent in the middle of its upload."""
+SLOWEST_BYTES_PER_SECOND: Final = 16_384
+"""An upload is given up when it takes longer than this and `CHUNK_SECONDS`: it has one of a few places."""
 BUSY_RETRY_MS: Final = 2000
 ANNOUNCED_AT_ONCE: Final = 2
 """To see whether there is room reads all of a person's files: however many come at once, messages go on in the database beside it."""
@@ -32,6 +36,8 @@ class Uploads:
     def __init__(self, settings: Settings, objects: Objects | None, attachments: Attachments, scans: Scans) -> None:
         self._settings, self._objects, self._attachments, self._scans = settings, objects, attachments, scans
         self._slots = asyncio.Semaphore(settings.uploads_at_once)
+        self._passing: Counter[UserId] = Counter()
+        self._most_each = max(1, settings.uploads_at_once // 2)
         self._announcing = asyncio.Semaphore(ANNOUNCED_AT_ONCE)
 
     @property
@@ -88,15 +94,25 @@ class Uploads:
         """Store a client's stream; holds a few MiB of it at most.
 
         Raises:
-            Problem: `overloaded`, too many do this; `bad_request`, it is longer or shorter than announced, or stopped in the middle.
+            Problem: `overloaded`, too many do this, or this person does; `bad_request`, it is longer or shorter than announced, stopped in the
+                middle, or is too slow.
         """
-        if self._slots.locked():
+        person = attachment.owner_id
+        if self._slots.locked() or self._passing[person] >= self._most_each:
             raise Problem("overloaded", retry_after_ms=BUSY_RETRY_MS)
-        async with self._slots:
-            with _as_problems():
-                await self.objects.quarantine.put_stream(
-                    attachment.quarantine_key, _punctual(chunks), attachment.content_type, attachment.size
-                )
+        self._passing[person] += 1
+        try:
+            async with self._slots, asyncio.timeout(CHUNK_SECONDS + attachment.size / SLOWEST_BYTES_PER_SECOND):
+                with _as_problems():
+                    await self.objects.quarantine.put_stream(
+                        attachment.quarantine_key, _punctual(chunks), attachment.content_type, attachment.size
+                    )
+        except TimeoutError:
+            raise Problem("bad_request", f"It came slower than {SLOWEST_BYTES_PER_SECOND} bytes a second.") from None
+        finally:
+            self._passing[person] -= 1
+            if not self._passing[person]:
+                del self._passing[person]
 
     async def complete(self, attachment: StoredAttachment, now_ms: int) -> StoredAttachment:
         """Note what was uploaded, and ask for its scan. Done already is done.

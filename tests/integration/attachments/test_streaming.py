@@ -11,6 +11,7 @@ import pytest
 
 from backplane.objects.s3 import Objects
 from backplane.settings import Settings
+from gateway import uploads
 from gateway.app import Gateway, make_server, open_gateway
 from schemas.ids import MAX_SAFE_INTEGER
 from tests.integration.attachments.conftest import Sender
@@ -130,13 +131,18 @@ async def test_a_client_that_stops_in_the_middle_leaves_nothing_and_may_come_aga
     assert await objects.quarantine.abort_older("", MAX_SAFE_INTEGER) == 0, "no parts are left that no list shows"
 
 
-async def test_of_too_many_at_once_the_last_is_told_to_wait(file_settings: Settings, alice: Sender) -> None:
-    files = [await announced(alice, 100) for _ in range(3)]
-    settings = file_settings.model_copy(update={"uploads_at_once": 2})
+@pytest.mark.parametrize(("at_once", "is_for_all"), [(2, True), (4, False)])
+async def test_of_too_many_at_once_the_last_is_told_to_wait(
+    file_settings: Settings, alice: Sender, bob: Sender, at_once: int, *, is_for_all: bool
+) -> None:
+    """Of all together, and of one person: half of the places."""
+    senders = [alice, bob if is_for_all else alice, alice]
+    files = [await announced(sender, 100) for sender in senders]
+    settings = file_settings.model_copy(update={"uploads_at_once": at_once})
     async with open_gateway(settings) as gateway, on_a_port(gateway) as port, asyncio.timeout(30):
         slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for file, (reader, writer) in zip(files, slow, strict=False):
-            writer.write(head(alice, file, 100, "Expect: 100-continue"))
+        for sender, file, (reader, writer) in zip(senders, files, slow, strict=False):
+            writer.write(head(sender, file, 100, "Expect: 100-continue"))
             assert await status_of(reader) == 100, "it is asked for, so it has its place"
             assert await reader.readline() == b"\r\n"
             writer.write(b"\1" * 50)
@@ -151,6 +157,23 @@ async def test_of_too_many_at_once_the_last_is_told_to_wait(file_settings: Setti
             writer.close()
         assert (await put(third, files[2], b"\1" * 100)).status_code == 200, "there is room again"
         await http.aclose()
+
+
+async def test_who_is_slower_than_can_be_waited_for_loses_its_place(
+    file_settings: Settings, alice: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However steadily it comes."""
+    monkeypatch.setattr(uploads, "CHUNK_SECONDS", 1.0)
+    file = await announced(alice, 10_000)
+    async with open_gateway(file_settings) as gateway, on_a_port(gateway) as port, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(alice, file, 10_000))
+        answered = asyncio.create_task(status_of(reader))
+        while not answered.done():
+            writer.write(b"\1")
+            await asyncio.sleep(0.05)
+        assert answered.result() == 400
+        writer.close()
 
 
 async def test_an_upload_is_never_held_whole(alice: Sender, port: int) -> None:
