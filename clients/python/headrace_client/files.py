@@ -175,7 +175,7 @@ class Files:
 
 
 class _Told:
-    """Tells a program how far a transfer is, and its tries that it gets on. Of a second try only what is beyond the first."""
+    """Tells a program how far a transfer is: of a second try only what is beyond the first. And its tries, that it gets on."""
 
     def __init__(self, progress: Progress | None, tries: Tries) -> None:
         self._progress, self._tries = progress, tries
@@ -184,6 +184,8 @@ class _Told:
     def __call__(self, count: int, total: int | None, /) -> None:
         """So many bytes are through."""
         if count <= self._most:
+            if count:
+                self._tries.moved(time.monotonic())
             return
         self._most = count
         self._tries.advanced(time.monotonic())

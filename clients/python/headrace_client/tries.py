@@ -2,11 +2,14 @@
 
 import random as random_module
 from collections.abc import Collection
+from typing import Final
 
 from headrace_client.backoff import Random, reconnect_delay
 from headrace_client.errors import ApiError, Unreachable
 
 Failure = ApiError | Unreachable
+MOST_TRIES: Final = 20
+"""Tries in a row of which none came further than one before."""
 
 
 class StoreRefusal(ApiError):
@@ -34,18 +37,22 @@ class Tries:
         self._failures, self._refusals = 0, 0
         self._until = now + self._seconds
 
+    def moved(self, now: float) -> None:
+        """The transfer moves, not yet further than an earlier try came: an upload begins again at its start."""
+        self._until = now + self._seconds
+
     def delay_after(self, failure: Failure, now: float) -> float:
         """Seconds until the next try.
 
         Raises:
-            Failure: the same, if it lasts, or nothing has moved for too long.
+            Failure: the same, if it lasts, nothing has moved for too long, or no try came any further for too often.
         """
         if self._lasts(failure):
             raise failure
         floor = failure.retry_after_s or 0.0 if isinstance(failure, ApiError) else 0.0
         delay = reconnect_delay(self._failures, self._random, floor)
         self._failures += 1
-        if now + delay > self._until:
+        if now + delay > self._until or self._failures > MOST_TRIES:
             raise failure
         return delay
 

@@ -25,6 +25,8 @@ import { read } from './http.js';
 
 /** Larger files are not read for their SHA-256: it would have to be in memory as a whole. */
 const DIGESTED_BYTES = 64 * 2 ** 20;
+/** Tries in a row of which none came further than one before. */
+const MOST_TRIES = 20;
 
 /**
  * @param {Asked} api
@@ -47,10 +49,10 @@ export async function upload(api, file, { name, contentType, key = crypto.random
   let until = Date.now() + patienceMs;
   const told = (/** @type {number} */ sent) => {
     sent = Math.min(sent, file.size);
+    if (sent > 0) until = Date.now() + patienceMs; // it moves, if not yet further than an earlier try came
     if (sent <= most) return;
     most = sent;
     failures = refusals = 0;
-    until = Date.now() + patienceMs;
     onProgress?.(sent, file.size);
   };
   for (;;) {
@@ -65,7 +67,7 @@ export async function upload(api, file, { name, contentType, key = crypto.random
       else if (refused && (!refused.temporary || refused.code === 'scanner_unavailable')) throw failure;
       const delay = reconnectDelay(failures, Math.random, refused?.retryAfterMs);
       failures += 1;
-      if (refusals > 1 || Date.now() + delay > until) throw failure;
+      if (refusals > 1 || failures > MOST_TRIES || Date.now() + delay > until) throw failure;
       await pause(delay, signal);
     }
   }

@@ -3,7 +3,7 @@
 import pytest
 
 from headrace_client import ApiError, Unreachable
-from headrace_client.tries import StoreRefusal, Tries
+from headrace_client.tries import MOST_TRIES, StoreRefusal, Tries
 
 LOST = Unreachable("lost")
 
@@ -51,3 +51,21 @@ def test_it_goes_on_for_as_long_as_it_gets_further() -> None:
         once.delay_after(LOST, 59.5)
     once.advanced(100.0)
     assert once.delay_after(LOST, 159.0) == 0.5
+
+
+def test_an_upload_that_moves_again_from_its_start_is_not_given_up() -> None:
+    once = tries()
+    once.advanced(10.0)
+    once.delay_after(LOST, 20.0)
+    once.moved(200.0)
+    assert once.delay_after(LOST, 230.0) == 1.0, "what failed still counts"
+
+
+def test_tries_of_which_none_comes_further_end() -> None:
+    once = tries()
+    for n in range(MOST_TRIES):
+        once.moved(100.0 * n)
+        once.delay_after(LOST, 100.0 * n)
+    once.moved(100.0 * MOST_TRIES)
+    with pytest.raises(Unreachable):
+        once.delay_after(LOST, 100.0 * MOST_TRIES)
