@@ -17,7 +17,7 @@ from backplane.logs import Logs
 from backplane.redis import Redis
 from backplane.revocations import Revocations
 from backplane.settings import Settings
-from backplane.store.attachments import next_version
+from backplane.store.attachments import StoredAttachment, next_version
 from backplane.store.conversations import StoredMember
 from backplane.store.messages import StoredMessage
 from backplane.store.mongo import Store
@@ -96,7 +96,8 @@ class Eraser:
             await self._store.webhooks.delete(webhook.webhook_id)
 
     async def take_out(self, *, execute: bool) -> None:
-        """Out of one conversation after the other."""
+        """Out of one conversation after the other; the files of deleted messages are withdrawn with them."""
+        self.erased.attachments = len(await self._files())
         for member in await self._store.conversations.memberships(self._user_id):
             self.erased.conversations += member.current
             async for page in pages(self._store, member.conversation_id):
@@ -119,11 +120,13 @@ class Eraser:
         )
 
     async def _withdraw_files(self) -> None:
-        """Those of deleted messages are withdrawn with them; these were in none. The consumers' sweep deletes what is withdrawn."""
-        store = self._store.attachments
-        while left := [one for one in await store.of_owner(self._user_id) if one.gone_ms is None]:
-            await store.change([(one, next_version(one, gone_ms=_now_ms(), loose_ms=None)) for one in left])
-            self.erased.attachments += len(left)
+        """Those that no message held. The consumers' sweep deletes what is withdrawn."""
+        while left := await self._files():
+            changes = [(one, next_version(one, gone_ms=_now_ms(), loose_ms=None)) for one in left]
+            await self._store.attachments.change(changes)
+
+    async def _files(self) -> list[StoredAttachment]:
+        return [one for one in await self._store.attachments.of_owner(self._user_id) if one.gone_ms is None]
 
     def _of_message(self, message: StoredMessage) -> Iterator[Intent]:
         if message.sender_id == self._user_id and not message.wiped:

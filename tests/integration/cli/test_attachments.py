@@ -1,6 +1,7 @@
 """`headrace attachments` on a real deployment."""
 
 import asyncio
+import json
 import time
 import uuid
 
@@ -74,6 +75,7 @@ def test_what_is_stuck_is_shown_with_why(deployment: Deployment) -> None:
     waits, breaks = a_file(deployment), a_file(deployment, attempts=7)
     untold = a_file(deployment, status="clean", message_id=MessageId("m"), check_ms=LONG_AGO_MS)
     gone = a_file(deployment, status="clean", gone_ms=LONG_AGO_MS)
+    a_file(deployment, gone_ms=now_ms())  # withdrawn while it waited
     why = {row["attachment_id"]: row["why"] for row in deployment.json("attachments", "ls", "--stuck")}
     assert why.keys() == {waits, breaks, untold, gone}
     assert "headrace doctor" in why[waits]
@@ -136,8 +138,10 @@ def test_the_files_of_an_erased_person_are_withdrawn(deployment: Deployment) -> 
             loose_ms=1,
         )
         await store.attachments.create(mine)
-        done = await headrace(deployment, "users", "erase", people.ann.username, "--yes", "--json")
-        assert done.returncode == 0, done.stderr
+        for more in ((), ("--yes",)):
+            done = await headrace(deployment, "users", "erase", people.ann.username, *more, "--json")
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["attachments"] == 1
         found = await store.attachments.get(mine.attachment_id)
         assert found is not None
         assert found.gone_ms is not None
