@@ -1,6 +1,7 @@
 """One bucket: look at an object, read it, write it, delete it, and list what is old."""
 
 import asyncio
+import hashlib
 import io
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing, suppress
@@ -86,6 +87,14 @@ class Bucket:
             except BaseException:
                 close()
                 raise
+
+    async def sha256(self, key: str, *, etag: str) -> str:
+        """The digest of the content, in hex, read from its beginning to its end. Raises as `read`."""
+        digest = hashlib.sha256()
+        async with aclosing(self.read(key, etag=etag)) as chunks:
+            async for chunk in chunks:
+                digest.update(chunk)
+        return digest.hexdigest()
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], content_type: str, size: int) -> str:
         """Store a stream of exactly `size` bytes; holds at most 8 MiB of it. Returns the ETag.

@@ -111,7 +111,8 @@ class Objects:
     ) -> str:
         """A link to a clean object, under this name and type whatever is stored with it.
 
-        `inline` counts for images of `INLINE_TYPES` alone: anything else a browser saves, never shows.
+        `inline` counts for images of `INLINE_TYPES` alone: anything else a browser saves, never shows. Nothing on the way keeps the answer
+        for anybody else, and a browser no longer than the link is good for.
         """
         shown = inline and content_type in INLINE_TYPES
         params = {
@@ -119,6 +120,7 @@ class Objects:
             "Key": key,
             "ResponseContentDisposition": disposition(file_name, inline=shown),
             "ResponseContentType": content_type,
+            "ResponseCacheControl": f"private, max-age={seconds}",
         }
         link: str = await self._sign(
             lambda: self._links.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 from msgspec import UNSET
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from backplane.store.documents import Database, Document, find_in, find_range, from_document, to_document
@@ -21,6 +21,8 @@ from schemas.names import ATTACHMENTS
 
 _TAKES_NO_ROOM: Final = sorted(REFUSED)
 """Of these the object is deleted. Named by what it is not: a document does not hold its first status, `uploading`."""
+_STAYS: Final[Document] = {"gone_ms": {"$exists": False}}
+"""Not withdrawn."""
 
 
 class StoredAttachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"attachment_id": "_id"}):
@@ -153,7 +155,7 @@ class Attachments:
 
     async def used_bytes(self, owner_id: UserId) -> int:
         """How much room a person's files take."""
-        matched: Document = {"owner_id": owner_id, "status": {"$nin": _TAKES_NO_ROOM}, "gone_ms": {"$exists": False}}
+        matched: Document = {"owner_id": owner_id, "status": {"$nin": _TAKES_NO_ROOM}, **_STAYS}
         summed: Document = {"_id": "$owner_id", "bytes": {"$sum": "$size"}}
         with reading():
             cursor = await self._attachments.aggregate([{"$match": matched}, {"$group": summed}])
@@ -161,10 +163,14 @@ class Attachments:
         return int(found[0]["bytes"]) if found else 0
 
     async def scanned_before(self, digest: str, signatures: str) -> str | None:
-        """What the scanner said of this very content with these very signatures; None if it was not asked."""
+        """What the scanner said of this very content with these very signatures; None if it was not asked.
+
+        Where it said both, because it was given more signatures than its version tells of, `infected:…` counts, which sorts behind `clean`.
+        """
+        same: Document = {"digest": digest, "signatures": signatures}
         with reading():
-            found = await self._attachments.find_one({"digest": digest, "signatures": signatures})
-        return from_document(found, StoredAttachment).scanned if found else None
+            found = await self._attachments.find(same).sort("scanned", DESCENDING).limit(1).to_list()
+        return from_document(found[0], StoredAttachment).scanned if found else None
 
     async def of_owner(self, owner_id: UserId) -> list[StoredAttachment]:
         """All files of a person, oldest first."""
@@ -174,10 +180,9 @@ class Attachments:
     async def with_status(
         self, status: AttachmentStatus, *, after_ms: int = -1, before_ms: int = MAX_SAFE_INTEGER, limit: int
     ) -> list[StoredAttachment]:
-        """Files that were queued for this status or in it after one moment, up to another; the first queued first."""
-        found = await find_range(
-            self._attachments, {"status": status}, "queued_ms", low=after_ms, high=before_ms, limit=limit
-        )
+        """Files not withdrawn that were queued for this status or in it after one moment, up to another; the first queued first."""
+        equal: Document = {"status": status, **_STAYS}
+        found = await find_range(self._attachments, equal, "queued_ms", low=after_ms, high=before_ms, limit=limit)
         return [from_document(document, StoredAttachment) for document in found]
 
     async def loose(self, before_ms: int, limit: int) -> list[StoredAttachment]:

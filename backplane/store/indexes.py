@@ -86,7 +86,12 @@ INDEXES: Final = (
     Index(DELIVERIES, ("partition", "webhook_id"), "the webhooks that something waits for"),
     Index(ATTACHMENTS, ("owner_id", "created_ms"), "a person's files, and the room that they take"),
     Index(ATTACHMENTS, ("status", "queued_ms"), "files that wait for a scan, or were scanned long ago"),
-    Index(ATTACHMENTS, ("digest", "signatures"), "what the scanner said of the same content before", options=_SPARSE),
+    Index(
+        ATTACHMENTS,
+        ("digest", "signatures", "scanned"),
+        "what the scanner said of the same content before",
+        options=_SPARSE,
+    ),
     Index(ATTACHMENTS, ("loose_ms",), "files that no message holds", options=_SPARSE),
     Index(ATTACHMENTS, ("check_ms",), "files whose message may not show what is known of them", options=_SPARSE),
     Index(ATTACHMENTS, ("gone_ms",), "files that were withdrawn", options=_SPARSE),

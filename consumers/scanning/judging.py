@@ -1,10 +1,13 @@
 """One pass over a file in quarantine: our own look, the scanner's, and the picture of an image."""
 
 import asyncio
+import contextlib
 import tempfile
+from collections.abc import Generator
 from contextlib import aclosing
 from typing import BinaryIO
 
+from backplane.errors import Transient
 from backplane.objects.s3 import Objects
 from backplane.scanner import Clean, Scanner, Verdict
 from backplane.store.attachments import Attachments, StoredAttachment
@@ -29,8 +32,12 @@ class Judge:
         Raises:
             Changed: another one is there by now.
             Absent: there is none.
-            Transient: the object store or the scanner is away; nothing is known.
+            Transient: the object store or the scanner is away, or this machine has no room; nothing is known.
         """
+        with _of_this_machine():
+            return await self._judge(attachment, signatures)
+
+    async def _judge(self, attachment: StoredAttachment, signatures: str | None) -> Judgement:
         announced = bytes.fromhex(attachment.sha256) if attachment.sha256 else None
         with tempfile.TemporaryFile() as aside:
             intake = Intake(Promise(attachment.size, announced), attachment.content_type, aside)
@@ -68,6 +75,15 @@ class Judge:
             async for _ in looked_at:  # that it is the same file is seen at its end
                 pass
             return known
+
+
+@contextlib.contextmanager
+def _of_this_machine() -> Generator[None]:
+    """What goes wrong with temporary files and processes is not the file's fault: no disk, no memory, no descriptors."""
+    try:
+        yield
+    except OSError as failure:
+        raise Transient(f"a file can not be looked at here: {failure.strerror or type(failure).__name__}") from failure
 
 
 def _digest(intake: Intake) -> str | None:

@@ -93,7 +93,7 @@ class Sweep:
         before_ms = min(now_ms, depth.oldest_ms if depth.oldest_ms is not None else now_ms) - MARGIN_MS
         count = 0
         for one in await self._attachments.with_status("pending", before_ms=before_ms, limit=AT_ONCE):
-            if one.gone_ms is None and await self._attachments.change([(one, next_version(one, queued_ms=now_ms))]):
+            if await self._attachments.change([(one, next_version(one, queued_ms=now_ms))]):
                 await self._scans.add(one.attachment_id)
                 count += 1
         return count
@@ -104,6 +104,9 @@ class Sweep:
         count = 0
         for one in found:
             message = messages.get(one.message_id) if one.message_id else None
+            if one.gone_ms is not None:
+                await self._attachments.change([(one, next_version(one, check_ms=None))])
+                continue
             if message is None:
                 # Bound, and its message never stored: it was refused after a crash, or Redis forgot it.
                 if (one.check_ms or 0) < now_ms - self._loose_ms:

@@ -25,7 +25,9 @@ class Teller:
             intent_id=IntentId(str(uuid7())),
             conversation_id=attachment.conversation_id,
             actor_id=SYSTEM,
-            client_op_id=ClientOpId(f"attachment:{attachment.attachment_id}:{attachment.version}"),
+            client_op_id=ClientOpId(
+                f"attachment:{attachment.attachment_id}:{attachment.message_id}:{attachment.version}"
+            ),
             at_ms=int(time() * 1000),
             message_id=attachment.message_id,
             carried=carried(attachment),

@@ -85,22 +85,30 @@ class FileWork:
         with telemetry.scan_seconds.time():
             try:
                 judgement = await self._judge.judge(found, signatures)
-                if judgement.status == "clean":
-                    await self._promote(found, judgement)
+                if judgement.status == "clean" and not await self._promote(found, judgement):
+                    return Judgement("error", "changed")
             except Absent:
                 return Judgement("error", "missing")
             except Changed:
                 return Judgement("error", "changed")
         return judgement
 
-    async def _promote(self, found: StoredAttachment, judgement: Judgement) -> None:
-        """Copy what was looked at, and no other content, to where it may be served from; and the picture that was made of it."""
-        await self._objects.promote(
+    async def _promote(self, found: StoredAttachment, judgement: Judgement) -> bool:
+        """Copy what was looked at to where it may be served from, and the picture that was made of it. False if the copy is something else.
+
+        The copy is made by ETag, which is an MD5 for most: two files can be made that share one. So the copy's own digest decides, before
+        anybody may fetch it.
+        """
+        copied = await self._objects.promote(
             found.quarantine_key, found.etag or "", found.clean_key, judgement.served_type or "application/octet-stream"
         )
+        if await self._objects.clean.sha256(found.clean_key, etag=copied.etag) != judgement.digest:
+            await self._objects.clean.delete(found.clean_key)
+            return False
         if picture := judgement.picture:
             content, size = _one(picture.thumbnail), len(picture.thumbnail)
             await self._objects.clean.put_stream(found.thumbnail_key, content, picture.thumbnail_type, size)
+        return True
 
     async def _conclude(
         self, found: StoredAttachment, judgement: Judgement, signatures: str | None

@@ -164,7 +164,7 @@ class Sender(Person):
     """Somebody who sends files."""
 
     async def announce(
-        self, content: bytes, name: str = "a.txt", media: str = "text/plain", **more: Any
+        self, content: bytes, name: str = "a.txt", media: str = "text/plain", key: str | None = None, **more: Any
     ) -> dict[str, Any]:
         body = {
             "name": name,
@@ -173,7 +173,7 @@ class Sender(Person):
             "sha256": hashlib.sha256(content).hexdigest(),
         } | more
         answer = await self(
-            "POST", "/api/attachments", json={key: value for key, value in body.items() if value is not None}
+            "POST", "/api/attachments", key=key, json={name: value for name, value in body.items() if value is not None}
         )
         assert answer.status_code == 201, answer.text
         return answer.json()

@@ -41,7 +41,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-async def test_a_clean_file_arrives_as_it_was(alice: Sender, bob: Sender, name: str) -> None:
+async def test_a_clean_file_arrives_as_it_was(file_settings: Settings, alice: Sender, bob: Sender, name: str) -> None:
     media, content, served = FILES[name]
     file = await alice.upload(content, name, media)
     assert (await alice.send(await alice.group(bob), file)).status_code == 201
@@ -51,6 +51,9 @@ async def test_a_clean_file_arrives_as_it_was(alice: Sender, bob: Sender, name: 
     assert got.headers["content-type"] == served
     assert got.headers["content-disposition"].startswith("attachment; filename*=UTF-8''"), (
         "also an image: it is not ours"
+    )
+    assert got.headers["cache-control"] == f"private, max-age={file_settings.download_seconds}", (
+        "no longer than the link"
     )
 
 

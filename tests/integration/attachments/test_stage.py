@@ -3,17 +3,21 @@
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from backplane.errors import Transient
 from backplane.scanner import Scanner
 from backplane.scans import Scans
 from backplane.settings import Settings
+from consumers.scanning.work import MAX_ATTEMPTS
 from schemas.ids import AttachmentId
 from tests.integration.attachments.by_hand import Bench
 from tests.integration.attachments.conftest import Join, Sender, running
@@ -227,6 +231,44 @@ async def test_the_same_file_is_not_scanned_twice_by_the_same_signatures(
                     assert verdict["status"] == status
                     assert verdict.get("reason") == (None if status == "clean" else "Bad")
     assert fake.scanned == [b"known to be good", b"known to be bad"] * 2
+
+
+async def test_of_two_verdicts_on_one_content_the_worse_is_kept(fake: FakeClamd, join: Join, ours: Bench) -> None:
+    """A signature of the operator's own changes what the scanner says, and not its version."""
+    ours.watch.signatures = "1.4.6/1"
+    people = [await join() for _ in range(3)]
+    files = [await person.upload(b"good until today") for person in people[:2]]
+    for file in files:
+        await ours.do(file)
+    fake.infected = {b"good until today"}
+    await ours.do(files[1], kind="rescan")
+    verdict = await people[2].verdict(await judged(ours, people[2], b"good until today"))
+    assert (verdict["status"], verdict["reason"]) == ("infected", "Bad")
+
+
+async def judged(ours: Bench, person: Sender, content: bytes) -> str:
+    file = await person.upload(content)
+    await ours.do(file)
+    return file
+
+
+async def test_trouble_of_the_machine_itself_is_not_the_files(
+    fake: FakeClamd, alice: Sender, ours: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for temporary files, no descriptors: it waits, as when the scanner is away."""
+    file = await alice.upload(b"fine")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "TemporaryFile", full)
+        for _ in range(MAX_ATTEMPTS + 1):
+            with pytest.raises(Transient, match="No space left"):
+                await ours.do(file)
+    assert (await ours.stored(file)).attempts == 0
+    await ours.do(file)
+    assert (await ours.stored(file)).status == "clean"
 
 
 async def test_a_known_file_is_looked_at_all_the_same(fake: FakeClamd, alice: Sender, ours: Bench) -> None:

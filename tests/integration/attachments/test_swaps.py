@@ -16,6 +16,11 @@ from tests.services import EICAR
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("storing")]
 
+TWIN = bytes.fromhex(
+    "d131dd02c5e6eec4693d9a0698aff95c2fcab58712467eab4004583eb8fb7f8955ad340609f4b30283e488832571415a085125e8f7cdc99fd91dbdf280373c5b"
+    "d8823e3156348f5bae6dacd436c919c6dd53e2b487da03fd02396306d248cda0e99f33420f577ee8ce54b67080a80d1ec69821bcb6a8839396f9652b6ff72a70"
+)
+"""X. Wang, D. Feng, X. Lai, H. Yu, “Collisions for Hash Functions MD4, MD5, HAVAL-128 and RIPEMD” (2004); with six bits changed its MD5 is the same."""
 GOOD, EVIL = b"hello".ljust(len(EICAR)), EICAR
 
 
@@ -60,6 +65,23 @@ async def test_swapped_between_scan_and_copy(bench: Bench, alice: Sender, bob: S
     file = await sent(alice, bob)
     async with nothing_to_be_had(bench, file, alice, bob):
         await bench.do(file, bench.interrupted(lambda one: _ignored(put(bench.objects, one.quarantine_key, EVIL))))
+    verdict = await bob.verdict(file)
+    assert (verdict["status"], verdict["reason"]) == ("error", "changed")
+
+
+async def test_swapped_between_scan_and_copy_for_one_with_the_same_etag(
+    bench: Bench, alice: Sender, bob: Sender
+) -> None:
+    """An ETag is an MD5, and of those two files can be made that share one."""
+    other = bytearray(TWIN)
+    for at in (19, 45, 59, 83, 109, 123):
+        other[at] ^= 0x80
+    file = await alice.upload(TWIN, "a.bin", "application/octet-stream", sha256=None)
+    assert (await alice.send(await alice.group(bob), file)).status_code == 201
+    async with nothing_to_be_had(bench, file, alice, bob):
+        await bench.do(
+            file, bench.interrupted(lambda one: _ignored(put(bench.objects, one.quarantine_key, bytes(other))))
+        )
     verdict = await bob.verdict(file)
     assert (verdict["status"], verdict["reason"]) == ("error", "changed")
 

@@ -186,6 +186,35 @@ async def test_what_s3_copied_late_is_deleted_too(bench: Bench, alice: Sender) -
     assert await left_of(bench.objects, file, alice.user_id) == []
 
 
+async def test_a_message_that_was_deleted_soon_after_its_verdict_changes_nothing_of_that(
+    bench: Bench, alice: Sender, bob: Sender
+) -> None:
+    """Its file is still to be checked against the message when it is withdrawn."""
+    file = await alice.upload(b"hello")
+    sent = await alice.send(await alice.group(bob), file)
+    await bench.do(file)
+    await drained(bench)
+    assert (
+        await alice("DELETE", f"/api/messages/{sent.json()['message_id']}", key=str(uuid.uuid4()))
+    ).status_code < 300
+    assert (await bench.stored(file)).check_ms is not None
+    assert await bench.sweep().look() == Swept(gone=1)
+    assert await bench.sweep(clock=soon).look() == Swept()
+    stored = await bench.stored(file)
+    assert (stored.check_ms, stored.cleared) == (None, True)
+    assert await is_forgotten_in_an_hour(bench, file)
+
+
+async def test_what_was_withdrawn_is_not_looked_for_in_the_queue(bench: Bench, alice: Sender) -> None:
+    withdrawn, lost = await alice.upload(b"withdrawn"), await alice.upload(b"lost")
+    await drained(bench)
+    for file in (withdrawn, lost):
+        await bench.change(file, queued_ms=ago(HOUR_MS))
+    await alice("DELETE", f"/api/attachments/{withdrawn}")
+    assert (await bench.sweep().look()).lost == 1
+    assert await drained(bench) == [lost]
+
+
 async def test_all_that_is_withdrawn_goes_at_one_look(
     bench: Bench, alice: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,13 @@
 """A verdict that comes after its message is told to everybody who sees that message."""
 
 import asyncio
+import uuid
 from typing import Any
 
 import pytest
 
 from backplane.settings import Settings
+from tests.integration.attachments.by_hand import Bench
 from tests.integration.attachments.conftest import Sender, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("storing")]
@@ -47,6 +49,21 @@ async def test_a_verdict_that_comes_after_the_message_is_told(
     for person in (alice, bob):
         (message,) = await person.page(room)
         assert (message["rev"], message["attachments"]) == (updated["data"]["rev"], updated["data"]["attachments"])
+
+
+async def test_a_file_that_is_announced_sent_and_deleted_again_and_again_is_told_each_time(
+    bench: Bench, alice: Sender, bob: Sender
+) -> None:
+    """With the same key it has the same id each time, and the same versions: what is told is told of its message."""
+    room = await alice.group(bob)
+    for _ in range(2):
+        file = await alice.upload(b"hello", key="always the same")
+        sent = (await alice.send(room, file)).json()
+        await bench.do(file)
+        found = await bob.page_until(room, lambda found: found[-1]["attachments"][0]["status"] == "clean")
+        assert found[-1]["message_id"] == sent["message_id"]
+        assert (await alice("DELETE", f"/api/messages/{sent['message_id']}", key=str(uuid.uuid4()))).status_code < 300
+        await bench.forget(await bench.stored(file))
 
 
 async def test_a_verdict_that_came_before_the_message_is_in_it(
