@@ -162,8 +162,8 @@ PICTURE = saved(halves(1200, 800), "PNG")
 @pytest.mark.parametrize(
     ("content", "media", "sent", "steps"),
     [
-        (PICTURE, "image/png", True, "get begin_scan promote put_stream excuse_scan change tell delete done"),
-        (PICTURE, "image/png", False, "get begin_scan promote put_stream excuse_scan change delete done"),
+        (PICTURE, "image/png", True, "get begin_scan promote sha256 put_stream excuse_scan change tell delete done"),
+        (PICTURE, "image/png", False, "get begin_scan promote sha256 put_stream excuse_scan change delete done"),
         (EICAR, "text/plain", True, "get begin_scan excuse_scan change tell delete delete delete done"),
     ],
     ids=["a picture in a message", "a picture in none yet", "a virus in a message"],
