@@ -40,7 +40,7 @@ class Doorbells:
         redis: the process' Redis.
         on_ring: called in the event loop with (channel, payload) for each message; must not block or raise.
         on_lost: called when messages may have been missed: after every channel is subscribed again.
-        idle_seconds: silence after which the connection is asked whether it lives; after twice that it is given up.
+        idle_seconds: silence after which the connection is asked whether it lives; after as much again it is given up.
         acknowledge_seconds: how long a subscriber waits.
     """
 
@@ -63,6 +63,7 @@ class Doorbells:
         self._connected_before = False
         self._restoring = 0  # acknowledgements until every channel is heard again
         self._heard_at = 0.0
+        self._asked_at: float | None = None  # a PING that nothing has been heard since
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -148,7 +149,7 @@ class Doorbells:
         self._sent.clear()
         self._outbox[:0] = again
         self._work.set()
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at, self._asked_at = asyncio.get_running_loop().time(), None
         self._restoring = len(again)
         if not again:
             self._restored()
@@ -157,7 +158,7 @@ class Doorbells:
         now = asyncio.get_running_loop().time
         while True:
             reply = await self._connection.receive()
-            self._heard_at = now()
+            self._heard_at, self._asked_at = now(), None
             match reply:
                 case [b"smessage", bytes(channel), bytes(payload)]:
                     self._on_ring(channel.decode(), payload)
@@ -196,11 +197,15 @@ class Doorbells:
     async def _watch(self) -> None:
         now = asyncio.get_running_loop().time
         while True:
+            began = now()
             await asyncio.sleep(self._idle_seconds / 2)
-            silent_seconds = now() - self._heard_at
-            if silent_seconds >= 2 * self._idle_seconds:
-                raise Transient(f"nothing was heard for {silent_seconds:.0f} s")
-            if silent_seconds >= self._idle_seconds:
+            if now() - began >= self._idle_seconds:
+                continue  # it was this process that stood still: what has come meanwhile is read first
+            if self._asked_at is not None:
+                if now() - self._asked_at >= self._idle_seconds:
+                    raise Transient(f"nothing was heard for {now() - self._heard_at:.0f} s")
+            elif now() - self._heard_at >= self._idle_seconds:
+                self._asked_at = now()
                 await self._connection.send([("PING",)])
 
 

@@ -1,7 +1,9 @@
 """Doorbells: what is subscribed is heard, whatever crosses, and a loss is told."""
 
 import asyncio
+import re
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -150,13 +152,34 @@ async def test_a_silent_connection_is_given_up_and_told(own: Server, client: Red
 
 
 async def test_an_idle_connection_is_not_given_up_while_it_answers(client: Redis) -> None:
-    ears = Ears(client, idle_seconds=0.1)
+    async def asked() -> int:
+        found = re.search(rb"cmdstat_ping:calls=(\d+)", await client.command("INFO", "commandstats"))
+        return int(found[1]) if found else 0
+
+    ears = Ears(client, idle_seconds=0.5)
     await ears.doorbells.start()
     try:
         await ears.doorbells.subscribe("user")
-        await asyncio.sleep(1)  # ten times the silence after which it is asked
+        before = await asked()
+        async with asyncio.timeout(30):
+            while await asked() < before + 3:  # noqa: ASYNC110 - Redis tells nobody
+                await asyncio.sleep(0.05)
         assert await ring(client, "user", b"x") == 1
         await until(lambda: ears.heard == [("user", b"x")])
+        assert ears.lost == 0
+    finally:
+        await ears.doorbells.close()
+
+
+async def test_a_process_that_stood_still_does_not_take_itself_for_a_silent_connection(client: Redis) -> None:
+    ears = Ears(client, idle_seconds=0.4)
+    await ears.doorbells.start()
+    try:
+        await ears.doorbells.subscribe("user")
+        for _ in range(3):
+            time.sleep(1.5)  # noqa: ASYNC251 - nothing runs meanwhile
+            await asyncio.sleep(0.1)
+        await ring_until_heard(client, "user", b"x")
         assert ears.lost == 0
     finally:
         await ears.doorbells.close()
