@@ -14,7 +14,7 @@ from tests.client_conformance.scripted import CHAT, EPOCH, Frame, ScriptedServer
 pytestmark = pytest.mark.anyio
 
 BASE_S, STABLE_S, CONNECT_S, GRACE_S = 0.5, 30.0, 10.0, 10.0
-NOISE_S = 0.5
+NOISE_S = 2.0
 """Real seconds that another process on a busy machine may take to do what it is to do at once."""
 
 
@@ -86,7 +86,7 @@ async def test_disconnect_that_rules_out_a_reconnect_stops_whatever_its_code(ser
 
 
 async def test_servers_hint_is_the_least_wait(server: ScriptedServer, run: Run) -> None:
-    program = await run()
+    program = await run(speed=1)
     session = await server.fresh()
     await program.link("connected")
     await session.say(
@@ -114,7 +114,7 @@ async def test_first_retries_of_many_are_spread_from_nothing_on(server: Scripted
     for _ in sessions:
         await server.session()
         waits.append(time.monotonic() - begun)
-    assert waits[0] < BASE_S / 2 < waits[-1] < BASE_S + 2 * NOISE_S
+    assert waits[0] < BASE_S / 2 < waits[-1] < BASE_S + 1.0
     assert waits[-1] - waits[0] > BASE_S / 4
 
 
@@ -123,7 +123,7 @@ async def test_only_a_connection_that_was_stable_resets_the_backoff(
     server: ScriptedServer, run: Run, stable: bool
 ) -> None:
     """After six failures the next wait is up to 20 s, and up to half a second again after 30 s of connection."""
-    program = await run(speed=20, start=False)
+    program = await run(speed=10, start=False)
     server.states.append(state(0))
     names = [str(n) for n in range(8)]
     for name in names:
@@ -156,7 +156,7 @@ async def live(program: Program, session: Session, name: str, cut_at: dict[str, 
 
 
 async def test_silent_server_is_left_after_its_interval_and_ten_seconds(server: ScriptedServer, run: Run) -> None:
-    program = await run(speed=20)
+    program = await run()
     session = await server.session()
     await session.expect("connect")
     server.states.append(state(0))
@@ -172,7 +172,7 @@ async def test_silent_server_is_left_after_its_interval_and_ten_seconds(server: 
 
 
 async def test_server_that_does_not_say_connected_is_left_after_ten_seconds(server: ScriptedServer, run: Run) -> None:
-    program = await run(speed=20)
+    program = await run()
     session = await server.session()
     await session.expect("connect")
     begun = time.monotonic()

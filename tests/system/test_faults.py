@@ -217,7 +217,7 @@ async def test_a_frozen_redis_makes_sends_unknown_and_then_goes_on(tmp_path: Pat
 async def test_a_device_that_stops_reading_is_closed_and_delays_nobody(tmp_path: Path) -> None:
     """C9: its log is its buffer; it is closed as a slow consumer, and when it reads again it resumes from its position, whole."""
     async with (
-        run_stack(tmp_path, send_buffer_bytes="16384", slow_consumer_seconds="2") as stack,
+        run_stack(tmp_path, send_buffer_bytes="16384", slow_consumer_seconds="5") as stack,
         open_scene(stack) as scene,
     ):
         await scene.people(4)

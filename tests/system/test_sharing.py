@@ -9,7 +9,7 @@ import pytest
 
 from schemas.stages import STAGES
 from tests.system.scene import open_scene
-from tests.system.stack import LEASE_SECONDS, PARTITIONS, Stack, run_stack, until
+from tests.system.stack import PARTITIONS, Stack, run_stack, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -21,7 +21,8 @@ async def shares(stack: Stack) -> list[list[int]]:
 
 async def test_each_partition_has_one_owner_a_stage_and_sigterm_gives_back_at_once(tmp_path: Path) -> None:
     """D4: two consumers have half each; one that leaves in order is replaced faster than its leases would end; a new one gets half."""
-    async with run_stack(tmp_path) as stack, open_scene(stack) as scene:
+    lease_seconds = 30
+    async with run_stack(tmp_path, lease_seconds=str(lease_seconds)) as stack, open_scene(stack) as scene:
         half = [PARTITIONS // 2, PARTITIONS // 2]
 
         async def even() -> bool:
@@ -43,7 +44,7 @@ async def test_each_partition_has_one_owner_a_stage_and_sigterm_gives_back_at_on
             return await shares(stack) == [[PARTITIONS]] * len(STAGES)
 
         await until(all_taken, 30, "the partitions of the one that left were not taken")
-        assert time.monotonic() - left_at < LEASE_SECONDS + 1.5
+        assert time.monotonic() - left_at < lease_seconds / 2
         leaving.start()
         await until(even, 30, "the one that came back got no share")
         await talking

@@ -109,13 +109,14 @@ async def test_d8_long_work_is_renewed_and_so_not_taken_over(
 ) -> None:
     fake.holds = {b"long work"}
     file = await alice.upload(b"long work")
-    async with running(faked, "scan"):
+    settings = faked.model_copy(update={"scan_claim_seconds": 3.0})
+    async with running(settings, "scan"):
         await fake.holding(1)
-        async with running(faked, "scan"):
+        async with running(settings, "scan"):
             loop = asyncio.get_running_loop()
-            until = loop.time() + 2 * faked.scan_claim_seconds
+            until = loop.time() + 1.5 * settings.scan_claim_seconds
             while loop.time() < until:
-                assert await scans.take_over(1, int(faked.scan_claim_seconds * 1000)) == []
+                assert await scans.take_over(1, int(settings.scan_claim_seconds * 1000)) == []
                 await asyncio.sleep(0.1)
             assert fake.at_once == 1
             fake.release.set()

@@ -42,6 +42,16 @@ class Person:
         body = {"conversation_id": conversation_id, "content": {"text": text}}
         return await self("POST", "/api/messages", json=body, key=key or str(uuid.uuid4()))
 
+    async def told_until(self, position: str, ready: Callable[[dict], bool]) -> list[dict]:
+        """What happened above a position, up to an event of which this is so: what was stored before may come there, too."""
+        events: list[dict] = []
+        async with asyncio.timeout(30):
+            while not any(map(ready, events)):
+                page = (await self("GET", "/api/events", params={"after": position, "wait": 20})).json()
+                events += page["events"]
+                position = page["position"]
+        return events
+
 
 def make_settings(redis: Server, mongodb: Server, **overrides) -> Settings:
     name = f"t{uuid.uuid4().hex[:10]}"

@@ -307,17 +307,19 @@ def filled(fields: dict[str, Any], things: Things) -> dict[str, Any]:
     }
 
 
-async def told(person: Person, address: str, frame: dict[str, Any]) -> str:
-    """What comes of a frame: the code of a refusal, or that it was done, accepted, or met with silence."""
+async def told(person: Person, address: str, frame: dict[str, Any], *, patience: float) -> str:
+    """What comes of a frame: the code of a refusal, or that it was done, accepted, or met with silence for so many seconds."""
     own = frame.get("client_msg_id") or frame.get("client_op_id")
     async with connect(address, subprotocols=["headrace.v1"]) as socket:
         await socket.send(
             msgspec.json.encode({"type": "connect", "token": person.tokens["access_token"], "client": {}}).decode()
         )
         await socket.send(msgspec.json.encode(frame if frame["type"] == "pong" else {**frame, "id": 7}).decode())
+        while msgspec.json.decode(await socket.recv())["type"] != "connected":
+            pass
         accepted = "silence"
         try:
-            async with asyncio.timeout(5 if own else 0.4):
+            async with asyncio.timeout(patience):
                 while True:
                     heard = msgspec.json.decode(await socket.recv())
                     data = heard.get("data", {})
@@ -356,10 +358,11 @@ async def test_everybody_is_answered_each_frame_as_the_table_says(
         person: Person = getattr(people, who)
         if who == "admin" and wanted == DONE:
             things = await a_group(people, gateway)
-        assert await told(person, address, {"type": type_, **filled(fields, things)}) == wanted, who
+        patience = 0.4 if wanted == "silence" else 20
+        assert await told(person, address, {"type": type_, **filled(fields, things)}, patience=patience) == wanted, who
         if who in {"stranger", "removed"}:
             unreal = {"type": type_, **filled(fields, nothing(things))}
-            assert await told(person, address, unreal) == wanted, f"{who} learns that it exists"
+            assert await told(person, address, unreal, patience=patience) == wanted, f"{who} learns that it exists"
 
 
 @pytest.mark.parametrize("type_", sorted({*FRAMES, "refresh"}))

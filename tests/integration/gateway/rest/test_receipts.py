@@ -58,7 +58,7 @@ async def test_members_are_told_and_read_it_in_the_conversation(alice: Person, b
     await said(alice, room, 2)
     position = (await alice("GET", "/api/sync")).json()["position"]
     await read(bob, room, 2)
-    events = (await alice("GET", "/api/events", params={"after": position, "wait": 20})).json()["events"]
+    events = await alice.told_until(position, lambda event: event["event"] == "receipt.updated")
     [receipt] = [event["data"] for event in events if event["event"] == "receipt.updated"]
     assert receipt == {"conversation_id": room, "user_id": bob.user_id, "delivered_seq": 2, "read_seq": 2}
 

@@ -34,8 +34,7 @@ async def test_pages_share_the_position_of_the_first(alice: Person, bob: Person)
         assert page["position"] == position
         seen += [one["conversation_id"] for one in page["conversations"]]
     assert seen == groups[::-1]
-    events = (await bob("GET", "/api/events", params={"after": position, "wait": 20})).json()["events"]
-    assert said["message_id"] in [event["data"].get("message_id") for event in events]
+    await bob.told_until(position, lambda event: event["data"].get("message_id") == said["message_id"])
 
 
 async def test_state_and_events_above_its_position_are_whole_whenever_it_is_taken(alice: Person, bob: Person) -> None:
