@@ -11,7 +11,7 @@ Object.defineProperty(globalThis, 'navigator', { value: { locks: new Locks() }, 
 
 const { Api, Client, MemoryStore } = await import('../../gateway/web/sdk/index.js');
 const { eventually, Server } = await import('./server.mjs');
-const { CHAT } = await import('./wire.mjs');
+const { CHAT, CHATS, conversation, USER } = await import('./wire.mjs');
 
 let server;
 let store;
@@ -82,6 +82,24 @@ test('when the leader goes, another takes over within a second, with all that wa
   assert.equal(server.messages.length, 1);
   assert.equal(server.of('connect').at(-1).resume, `${server.epoch}-0`, 'it resumes, and loads nothing');
   assert.equal(server.syncs, 1);
+});
+
+test('what a leader told and did not write, the next one does', async () => {
+  const { leader, follower } = await two();
+  const [, other] = CHATS;
+  server.tell('conversation.created', conversation([], { conversation_id: other }));
+  const offset = async () => (await store.load()).positions[USER];
+  await eventually(async () => (await offset()) === `${server.epoch}-1`);
+  store.commit = async () => {}; // it dies before
+  server.tell('message.created', server.add());
+  await eventually(() => texts(follower).length === 1);
+  await leader.close();
+  delete store.commit;
+  await eventually(() => follower.leads && follower.link === 'connected');
+  server.tell('message.created', { ...server.add(), conversation_id: other, seq: 1 });
+  await eventually(async () => (await offset()) === `${server.epoch}-3`);
+  const { rooms } = await store.view(USER);
+  assert.deepEqual([CHAT, other].map((id) => rooms[id].messages.length), [1, 1]);
 });
 
 test('a message that was sent while nobody led goes out', async () => {

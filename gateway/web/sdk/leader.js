@@ -50,7 +50,8 @@ export class Leader {
   #failed = new Map();
   /** @type {Set<string>} */
   #dirty = new Set();
-  #whole = false;
+  /** Whoever led before may have told more than it wrote: the first commit has every conversation. */
+  #whole = true;
   #moved = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
