@@ -131,6 +131,35 @@ test('a leader that is silent has the lead taken away', async () => {
   assert.equal(leader.leads, false);
 });
 
+test('what became of a change while its tab was frozen, that tab hears when it thaws', async () => {
+  const { leader, follower } = await two();
+  const { message_id } = await leader.send(CHAT, { text: 'one' }).stored;
+  server.mind = (frame) => frame.type.startsWith('message.');
+  const edit = leader.edit({ message_id, conversation_id: CHAT, rev: 1 }, 'two');
+  const refused = leader.send(CHAT, { text: 'refused' });
+  await eventually(() => server.of('message.edit').length && follower.pending().length === 2);
+  const [channel] = Locks.channels;
+  const thaw = Locks.freeze(channel);
+  const [first] = server.sockets;
+  server.sockets.delete(first); // to a frozen page nothing comes through
+  server.mind = (frame, socket) => {
+    if (frame.type === 'message.send') {
+      socket.send(JSON.stringify({ type: 'reply', id: frame.id, ok: false, error: { code: 'blocked', message: 'no' } }));
+    } else if (frame.type === 'message.edit') {
+      server.messages[0] = { ...server.messages[0], content: frame.content, rev: 2 };
+      server.tell('message.edited', server.messages[0], { actor_id: USER, client_op_id: frame.client_op_id });
+    } else return false;
+    return true;
+  };
+  await eventually(() => follower.leads && follower.pending().every((one) => one.state === 'failed'));
+  thaw();
+  await eventually(() => edit.state === 'stored' && refused.state === 'failed');
+  assert.equal((await edit.stored).content.text, 'two');
+  await assert.rejects(refused.stored, { code: 'blocked' });
+  for (const one of [leader, follower]) assert.deepEqual(one.pending().map(({ id }) => id), [refused.id]);
+  server.sockets.add(first);
+});
+
 test('drafts and reading are shared', async () => {
   server.add();
   const { leader, follower } = await two();

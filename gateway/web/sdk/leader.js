@@ -118,9 +118,15 @@ export class Leader {
   obey(command) {
     const { core } = this;
     switch (command.do) {
-      case 'put':
+      case 'put': {
+        // a tab that was frozen may not have heard what became of it
+        const { id } = command.row;
+        const message = core.stored.get(id);
+        const error = core.failed.get(id)?.error;
+        if (message || error) return this.#tell({ news: 'sending', id, state: message ? 'stored' : 'failed', message, error });
         this.#tell({ news: 'row', row: command.row });
         return this.#socket.apply(core.put(command.row, now()));
+      }
       case 'retry':
         this.#failed.delete(command.row.id);
         this.#tell({ news: 'sending', id: command.row.id, state: 'sending' });
