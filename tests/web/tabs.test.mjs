@@ -5,6 +5,9 @@ import { afterEach, beforeEach, test } from 'node:test';
 
 import { Locks } from './locks.mjs';
 
+const events = new EventTarget();
+globalThis.addEventListener = events.addEventListener.bind(events);
+globalThis.removeEventListener = events.removeEventListener.bind(events);
 const page = Object.assign(new EventTarget(), { visibilityState: 'visible' });
 globalThis.document = page;
 Object.defineProperty(globalThis, 'navigator', { value: { locks: new Locks() }, configurable: true });
@@ -111,24 +114,51 @@ test('a message that was sent while nobody led goes out', async () => {
   assert.deepEqual(server.messages.map((one) => one.content.text), ['in between']);
 });
 
-test('a leader that is silent has the lead taken away', async () => {
+test('while all is well a follower asks only whether the leader is there', async () => {
+  const { follower } = await two();
+  const asked = [];
+  const [channel] = Locks.channels;
+  channel.addEventListener('message', ({ data }) => asked.push(data));
+  await eventually(() => asked.at(-1)?.there);
+  asked.length = 0;
+  let changes = 0;
+  follower.addEventListener('changed', () => (changes += 1));
+  await eventually(() => asked.some((one) => one.there));
+  assert.deepEqual([asked.length, changes], [1, 0]);
+});
+
+test('a leader that is silent has the lead taken away, and says no more to those who follow another', async () => {
   const { leader, follower } = await two();
-  const later = new Promise((resolve) => leader.addEventListener('leader', ({ detail }) => detail || resolve(null)));
-  // a frozen page: it holds the lock, and hears and says nothing
-  const frozen = globalThis.BroadcastChannel.prototype.postMessage;
-  const mute = new Set([...Locks.channels].slice(0, 1));
-  globalThis.BroadcastChannel.prototype.postMessage = function post(message) {
-    if (!mute.has(this)) frozen.call(this, message);
-  };
-  try {
-    await eventually(() => follower.leads);
-    await later;
-  } finally {
-    globalThis.BroadcastChannel.prototype.postMessage = frozen;
-  }
-  await ready(follower);
-  await follower.send(CHAT, { text: 'goes on' }).stored;
-  assert.equal(leader.leads, false);
+  const third = open();
+  await ready(third);
+  const [channel] = Locks.channels;
+  const thaw = Locks.freeze(channel);
+  const next = await eventually(() => [follower, third].find((one) => one.leads));
+  const other = next === third ? follower : third;
+  await eventually(() => server.connects === 2 && next.link === 'connected' && other.link === 'connected');
+  const links = [];
+  other.addEventListener('link', ({ detail }) => links.push(detail));
+  thaw();
+  await eventually(() => !leader.leads);
+  await leader.send(CHAT, { text: 'goes on' }).stored;
+  await eventually(() => [leader, follower, third].every((one) => texts(one).length === 1));
+  assert.deepEqual([links, leader.link], [[], 'connected']);
+});
+
+test('what a page has missed that was kept out of sight, it hears when it is back', async () => {
+  const { leader, follower } = await two();
+  follower.watch('a');
+  await eventually(() => server.of('watch').length === 1);
+  const [, channel] = Locks.channels;
+  const { onmessage } = channel;
+  channel.onmessage = () => {};
+  events.dispatchEvent(new Event('pagehide'));
+  await eventually(() => server.of('unwatch').length === 1);
+  server.tell('message.created', server.add());
+  await eventually(() => texts(leader).length === 1);
+  channel.onmessage = onmessage;
+  events.dispatchEvent(new Event('pageshow'));
+  await eventually(() => texts(follower).length === 1 && server.of('watch').length === 2);
 });
 
 test('what became of a change while its tab was frozen, that tab hears when it thaws', async () => {

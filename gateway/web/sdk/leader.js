@@ -94,6 +94,7 @@ export class Leader {
 
   /** Another tab leads, and knows more than we. */
   depose() {
+    this.#tell = () => {};
     this.#moved = false;
     void this.close();
   }
