@@ -77,7 +77,7 @@ export class Leader {
       tell: (effect) => this.#carryOut(effect),
       changed: () => this.#linked(),
     });
-    mirror.touched = (id) => (id ? this.#dirty.add(id) : (this.#whole = true));
+    mirror.touched = (id) => this.#dirty.add(id);
   }
 
   start() {

@@ -54,7 +54,7 @@ export class Mirror {
     this.view = new View(userId, (id) => this.#touched(id));
   }
 
-  /** Which conversations changed is told apart from the program, too: what is cached. @type {(conversationId: string | null) => void} */
+  /** Which conversations changed is told apart from the program, too: what is cached. @type {(conversationId: string) => void} */
   touched = () => {};
 
   /** @param {News} news @returns {void} */
@@ -163,9 +163,11 @@ export class Mirror {
 
   /** The program is told once for all that happens at a time. @param {string | null} conversationId */
   #touched(conversationId) {
-    this.touched(conversationId);
     if (conversationId === null) this.#all = true;
-    else this.#changed.add(conversationId);
+    else {
+      this.touched(conversationId);
+      this.#changed.add(conversationId);
+    }
     if (!this.#told) return;
     this.#told = false;
     queueMicrotask(() => {
