@@ -211,6 +211,17 @@ test('who is looked at is what any tab looks at', async () => {
   assert.equal(server.of('unwatch')[0].conversation_id, 'b');
 });
 
+test('a tab that comes shows how people are seen', async () => {
+  const leader = open();
+  await ready(leader);
+  const other = { user_id: 'b', status: 'away' };
+  server.say({ type: 'ephemeral', event: 'presence', data: other });
+  await eventually(() => leader.view.presence.size);
+  const follower = open();
+  await ready(follower);
+  assert.deepEqual([...follower.view.presence.values()], [other]);
+});
+
 test('one tab refreshes the token for all', async () => {
   const kept = new Map();
   globalThis.localStorage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value), removeItem: (name) => kept.delete(name) };

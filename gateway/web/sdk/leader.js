@@ -112,7 +112,8 @@ export class Leader {
     const rows = [...sendings.values()].map((one) => ({ ...one.row, error: one.error }));
     const accepted = [...sendings.values()].filter((one) => one.state === 'accepted').map((one) => one.id);
     const { link, retryAt } = this.#mirror;
-    return { news: 'snapshot', view: view.dump(CACHED), rows, accepted, link, retryAt };
+    const presence = [...view.presence.values()];
+    return { news: 'snapshot', view: view.dump(CACHED), presence, rows, accepted, link, retryAt };
   }
 
   /** @param {Command} command */

@@ -7,7 +7,7 @@ import { Sending } from './sending.js';
 import { View } from './view.js';
 
 /** @import {Draft, Entry, ErrorBody, Link, Message, Row, State} from './types.js' */
-/** @import {Dump, Mend} from './view.js' */
+/** @import {Dump, Mend, Presence} from './view.js' */
 
 /**
  * @typedef {{news: 'link', link: Link, retryAt: number | null}
@@ -22,7 +22,7 @@ import { View } from './view.js';
  *   | {news: 'unmarked', conversationId: string}
  *   | {news: 'draft', conversationId: string, draft: Draft | null}
  *   | {news: 'stopped', why: string, code: number | null}
- *   | {news: 'snapshot', view: Dump, rows: Row[], accepted: string[], link: Link, retryAt: number | null}} News
+ *   | {news: 'snapshot', view: Dump, presence?: Presence[], rows: Row[], accepted: string[], link: Link, retryAt: number | null}} News
  */
 
 /** One tab's picture. `say` tells the program: the name of an event on the client, and its detail. */
@@ -108,6 +108,7 @@ export class Mirror {
         return this.#say('stopped', this.stopped);
       case 'snapshot':
         this.#mend(view.restore(news.view));
+        for (const one of news.presence ?? []) view.presence.set(one.user_id, one); // none of a leader of an earlier version
         this.restore(news.rows);
         for (const id of news.accepted) this.#become({ id, state: 'accepted' });
         return this.hear({ news: 'link', link: news.link, retryAt: news.retryAt });
