@@ -222,23 +222,84 @@ test('a tab that comes shows how people are seen', async () => {
   assert.deepEqual([...follower.view.presence.values()], [other]);
 });
 
-test('one tab refreshes the token for all', async () => {
+/** As many tabs as there are settings, each with its api; what they keep, they keep together. */
+async function signingIn(settings, work) {
   const kept = new Map();
   globalThis.localStorage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value), removeItem: (name) => kept.delete(name) };
+  const apis = settings.map((one) => new Api({ url: server.url, ...one }));
+  try {
+    await work(apis, kept);
+  } finally {
+    for (const api of apis) api.close();
+    delete globalThis.localStorage;
+  }
+}
+
+test('one tab refreshes the token for all', async () => {
   const user = { user_id: 'u', username: 'alice', display_name: 'Alice' };
   let refreshes = 0;
   const pair = (n) => ({ access_token: `access-${n}`, refresh_token: `refresh-${n}`, expires_in: 600, user });
   server.routes.set('POST /api/auth/login', () => [200, pair(0)]);
   server.routes.set('POST /api/auth/refresh', (body) => (body.refresh_token === `refresh-${refreshes}` ? [200, pair(++refreshes)] : [401, { code: 'token_reused' }]));
-  const apis = [1, 2, 3].map(() => new Api({ url: server.url }));
-  try {
+  await signingIn([{}, {}, {}], async (apis) => {
     await apis[0].login({ username: 'alice', password: 'p' });
     await Promise.all(apis.slice(1).map((api) => api.restore()));
     assert.deepEqual(await Promise.all(apis.map((api) => api.token())), ['access-0', 'access-0', 'access-0'], 'told, and not refreshed');
     assert.deepEqual(await Promise.all(apis.map((api) => api.token({ renew: true }))), ['access-1', 'access-1', 'access-1']);
     assert.equal(refreshes, 1);
-  } finally {
-    for (const api of apis) api.close();
-    delete globalThis.localStorage;
-  }
+  });
+});
+
+const refreshes = () => server.requests.filter((one) => one.path === '/api/auth/refresh').map((one) => one.body.refresh_token);
+const signedIn = (name, n) => ({ access_token: `${name}-${n}`, refresh_token: `${name}-refresh-${n}`, expires_in: 600, user: { user_id: name, username: name } });
+
+test('two tabs in which different people signed in do not take each other’s tokens', async () => {
+  server.routes.set('POST /api/auth/login', ({ username }) => [200, signedIn(username, 1)]);
+  server.routes.set('POST /api/auth/refresh', ({ refresh_token }) => [200, signedIn(refresh_token.split('-')[0], 2)]);
+  server.routes.set('POST /api/auth/logout', () => [204]);
+  await signingIn([{}, {}], async ([first, second]) => {
+    await first.login({ username: 'eve', password: 'p' });
+    await second.login({ username: 'ann', password: 'p' });
+    await assert.rejects(first.token({ renew: true }), { name: 'Stopped' });
+    assert.deepEqual([first.user.user_id, refreshes()], ['eve', []]);
+    await first.logout();
+    assert.equal(await second.token({ renew: true }), 'ann-2');
+    assert.equal((await first.restore()).user_id, 'ann', 'who begins anew is who signed in last');
+  });
+});
+
+test('a refresh that answers for somebody else is not believed', async () => {
+  server.routes.set('POST /api/auth/login', ({ username }) => [200, signedIn(username, 1)]);
+  server.routes.set('POST /api/auth/refresh', () => [200, signedIn('ann', 2)]);
+  await signingIn([{ cookie: true }], async ([api], kept) => {
+    await api.login({ username: 'eve', password: 'p' });
+    await assert.rejects(api.token({ renew: true }), { name: 'Stopped' });
+    assert.equal(api.user.user_id, 'eve');
+    assert.match([...kept.values()][0], /"eve"/);
+  });
+});
+
+test('who has signed out in one tab is signed out in all, also while the server can not be reached', async () => {
+  server.routes.set('POST /api/auth/login', ({ username }) => [200, signedIn(username, 1)]);
+  server.routes.set('POST /api/auth/logout', () => [503, { code: 'unavailable', temporary: true }]);
+  await signingIn([{ cookie: true }, { cookie: true }], async ([first, second], kept) => {
+    await first.login({ username: 'ann', password: 'p' });
+    await second.restore();
+    const answered = Promise.withResolvers();
+    server.routes.set('POST /api/auth/refresh', () => answered.promise);
+    const refreshing = second.token({ renew: true });
+    await eventually(() => refreshes().length);
+    await assert.rejects(first.logout());
+    await eventually(() => !second.user);
+    answered.resolve([200, signedIn('ann', 2)]);
+    await assert.rejects(refreshing, { name: 'Stopped' });
+    for (const api of [first, second]) await assert.rejects(api.token(), { name: 'Stopped' });
+    assert.deepEqual([refreshes().length, kept.size, await second.restore()], [1, 0, null]);
+    await second.login({ username: 'ann', password: 'p' });
+    assert.equal(await second.token(), 'ann-1');
+    await assert.rejects(first.token(), { name: 'Stopped' }, 'it begins anew when it is told to');
+    await assert.rejects(first.logout(), { name: 'Stopped' });
+    assert.equal(kept.size, 1, 'what has ended ends nobody else');
+    assert.equal((await first.restore()).user_id, 'ann');
+  });
 });

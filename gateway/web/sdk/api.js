@@ -69,7 +69,7 @@ export class Api {
   async restore() {
     const { kept } = this.#session;
     if (!kept) return null;
-    this.#session.user = kept.user;
+    this.#session.resume(kept.user);
     try {
       await this.token();
     } catch (failure) {
