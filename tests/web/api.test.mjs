@@ -50,6 +50,20 @@ test('a token is refreshed before it ends', async () => {
   assert.equal(await api.token(), 'access-2');
 });
 
+test('a refresh whose answer was lost is asked for again, while the server repeats it', async () => {
+  await api.login({ username: 'alice', password: 'p' });
+  let spentAt = 0;
+  server.routes.set('POST /api/auth/refresh', ({ refresh_token }, request) => {
+    spentAt ||= Date.now();
+    if (refresh_token !== 'refresh-1' || Date.now() - spentAt > 10_000) return [401, { code: 'token_reused' }];
+    const tries = asked('/api/auth/refresh').length;
+    if (tries === 1) request.socket.destroy();
+    return tries < 3 ? new Promise(() => {}) : [200, pair(2)];
+  });
+  assert.equal(await api.token({ renew: true }), 'access-2');
+  assert.equal(asked('/api/auth/refresh').length, 3);
+});
+
 test('with a cookie no refresh token is seen', async () => {
   api = new Api({ url: server.url, storage: storage(), cookie: true });
   server.routes.set('POST /api/auth/login', () => [200, { ...pair(1), refresh_token: undefined }]);

@@ -19,8 +19,8 @@ afterEach(async () => {
   await server.stop();
 });
 
-function make({ store = new MemoryStore(), token = async () => 'token', url = server.url, ...options } = {}) {
-  const client = new Client({ api: new Api({ url, token }), store, receipts: false, ...options });
+function make({ store = new MemoryStore(), token = async () => 'token', url = server.url, fetch, ...options } = {}) {
+  const client = new Client({ api: new Api({ url, token, fetch }), store, receipts: false, ...options });
   clients.push(client);
   client.heard = [];
   for (const name of ['link', 'event', 'resynced', 'stopped', 'sending']) {
@@ -121,6 +121,25 @@ test('messages are paged in both directions around a place', async () => {
   assert.equal(seqs()[0], 1);
   while (await client.loadNewer(CHAT));
   assert.deepEqual([seqs().length, room().hasNewer, room().hasOlder], [200, false, false]);
+});
+
+test('what was paged for while the view was loaded anew is shown all the same', async () => {
+  for (let n = 0; n < 200; n += 1) server.add(n && n < 3 ? { thread_root_id: 'm1' } : {});
+  server.routes.set('GET /api/messages/m1', () => [200, server.messages[0]]);
+  let resynced;
+  const fetch = async (url, init) => {
+    if (url.includes('/messages')) await resynced;
+    return globalThis.fetch(url, init);
+  };
+  const client = make({ fetch });
+  await ready(client);
+  resynced = new Promise((resolve) => client.addEventListener('resynced', resolve));
+  const paging = Promise.all([client.loadAround(CHAT, 60), client.loadThread(CHAT, 'm1')]);
+  server.say({ type: 'resync_required', reason: 'trimmed', position: `${server.epoch}-0` });
+  assert.equal((await paging)[0], true);
+  const room = client.view.rooms.get(CHAT);
+  assert.deepEqual([room.messages[0].seq, room.messages.at(-1).seq, room.hasNewer], [36, 85, true]);
+  assert.deepEqual(room.thread('m1').messages.map((one) => one.seq), [2, 3]);
 });
 
 test('an expired token is renewed once, and a live socket gets the new one', async () => {
@@ -265,6 +284,22 @@ test('a connection that died in silence is left within five seconds of a wake', 
   assert(Date.now() - began < 5000);
   server.mind = () => false;
   await ready(client);
+});
+
+test('what is written is what has changed, whoever comes and goes', async () => {
+  const store = new MemoryStore();
+  const commits = [];
+  const commit = store.commit.bind(store);
+  store.commit = async (given) => (await commit(given), commits.push(given));
+  const client = make({ store });
+  await ready(client);
+  const other = CHAT.replace('c1', 'c2');
+  server.tell('conversation.created', conversation([], { conversation_id: other }));
+  await eventually(() => commits.at(-1)?.position === `${server.epoch}-1`);
+  server.say({ type: 'ephemeral', event: 'presence', data: { user_id: OTHER, status: 'online' } });
+  server.tell('message.created', server.add());
+  await eventually(() => commits.at(-1).position === `${server.epoch}-2`);
+  assert.deepEqual([commits.at(-1).whole, Object.keys(commits.at(-1).rooms)], [false, [CHAT]]);
 });
 
 test('wherever it dies, position, view and outbox on disk are of one moment', async () => {

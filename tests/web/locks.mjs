@@ -3,8 +3,25 @@
 export class Locks {
   /** The channels that were opened, the oldest first: so a test can silence a tab. */
   static channels = new Set();
+  static #thawed = Promise.resolve();
   #held = new Map();
   #queues = new Map();
+
+  /** As a frozen page: it says nothing, and what it hears, also of its lock, it hears when it thaws. Returns what thaws it. */
+  static freeze(channel) {
+    const { onmessage } = channel;
+    const heard = [];
+    channel.postMessage = () => {};
+    channel.onmessage = (event) => heard.push(event);
+    const thawing = Promise.withResolvers();
+    Locks.#thawed = thawing.promise;
+    return () => {
+      delete channel.postMessage;
+      channel.onmessage = onmessage;
+      for (const event of heard) onmessage(event);
+      thawing.resolve();
+    };
+  }
 
   request(name, options, callback = options) {
     const { steal = false, signal } = typeof options === 'function' ? {} : options;
@@ -19,7 +36,8 @@ export class Locks {
         reject(new DOMException('aborted', 'AbortError'));
       });
       if (steal && this.#held.has(name)) {
-        this.#held.get(name).reject(new DOMException('stolen', 'AbortError'));
+        const { reject: stolen } = this.#held.get(name);
+        void Locks.#thawed.then(() => stolen(new DOMException('stolen', 'AbortError')));
         this.#held.delete(name);
         queue.unshift(one);
       } else queue.push(one);

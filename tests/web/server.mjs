@@ -15,7 +15,7 @@ export class Server {
   sockets = new Set();
   connects = 0;
   syncs = 0;
-  /** Answers of other addresses: `METHOD /path` → (body, request, url) → [status, JSON]. */
+  /** Answers of other addresses: `METHOD /path` → (body, request, url) → [status, JSON], or a promise of it. */
   routes = new Map();
   requests = [];
   epoch = EPOCH;
@@ -105,7 +105,7 @@ export class Server {
     const json = request.headers['content-type'] === 'application/json';
     const body = json && raw.length ? JSON.parse(raw) : raw;
     this.requests.push({ method: request.method, path: url.pathname, body, headers: request.headers });
-    const [status, result] = this.#route(`${request.method} ${url.pathname}`, body, request, url);
+    const [status, result] = await this.#route(`${request.method} ${url.pathname}`, body, request, url);
     response.writeHead(status, { 'Content-Type': 'application/json' });
     response.end(result === undefined ? '' : JSON.stringify(result));
   }

@@ -4,9 +4,11 @@
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -22,6 +24,8 @@ T = TypeVar("T")
 
 EARLY_S = 90.0
 """A token that ends sooner is replaced: the server warns 60 s ahead."""
+REFRESH_PATIENCE_S = (3.0, 3.0, 15.0)
+"""How long each try of a refresh waits for the answer: all begin within the 10 s in which the server repeats a lost one."""
 MAX_PAGES = 1000
 
 
@@ -79,9 +83,7 @@ class Api:
             return await self.bot(self._bot_token)
         if self._session is None or self._session.refresh_token is None:
             raise ApiError(401, "authentication_failed", "not signed in")
-        return self._signed_in(
-            await self._post("/api/auth/refresh", {"refresh_token": self._session.refresh_token}, signed=False)
-        )
+        return self._signed_in(await self._refreshed({"refresh_token": self._session.refresh_token}))
 
     async def logout(self, *, everywhere: bool = False) -> None:
         """End a person's session; its sockets close. A bot has none to end: its owner revokes its token."""
@@ -296,6 +298,15 @@ class Api:
         if signed:
             return await self._signed("POST", path, body, headers)
         return (await http.request(self.address, "POST", path, body=body, headers=headers))[1]
+
+    async def _refreshed(self, body: object) -> bytes:
+        """A lost answer has spent the token: asked for again at once, it is repeated; later we would be taken for a thief."""
+        ask = partial(http.request, self.address, "POST", "/api/auth/refresh", body=body)
+        *first, last = REFRESH_PATIENCE_S
+        for patience_s in first:
+            with contextlib.suppress(Unreachable):
+                return (await ask(timeout_s=patience_s))[1]
+        return (await ask(timeout_s=last))[1]
 
     async def _signed(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None

@@ -7,12 +7,16 @@ import { Session } from './session.js';
 
 /** @import {Attachment, Conversation, Message, State, User} from './types.js' */
 /** @import {Options} from './http.js' */
-/** @import {Keeper, TokenOptions} from './session.js' */
+/** @import {Keeper, SignedIn, TokenOptions} from './session.js' */
 /** @import {UploadOptions} from './files.js' */
 
 /** @template T @typedef {{items: T[], next_cursor: string | null}} Page */
 
 const e = encodeURIComponent;
+
+/** For the answer to a refresh, but the last. */
+const REFRESH_MS = 3000;
+const REFRESHES = 3;
 
 /** One person at one server. */
 export class Api {
@@ -38,9 +42,7 @@ export class Api {
     this.#fetch = fetch;
     this.#token = token;
     const shared = !token && !storage && Boolean(globalThis.document && globalThis.localStorage && globalThis.BroadcastChannel);
-    this.#session = new Session(this.url, storage ?? (shared ? globalThis.localStorage : inMemory()), shared, (refresh_token) =>
-      this.#anonymous('/api/auth/refresh', { refresh_token }),
-    );
+    this.#session = new Session(this.url, storage ?? (shared ? globalThis.localStorage : inMemory()), shared, (token) => this.#refresh(token));
   }
 
   /** Who is signed in. @returns {User | null} */
@@ -67,7 +69,7 @@ export class Api {
   async restore() {
     const { kept } = this.#session;
     if (!kept) return null;
-    this.#session.user = kept.user;
+    this.#session.resume(kept.user);
     try {
       await this.token();
     } catch (failure) {
@@ -229,9 +231,26 @@ export class Api {
     return this.user;
   }
 
-  /** @param {string} path @param {object} body */
-  async #anonymous(path, body) {
-    return (await ask(this.#fetch, this.url + path, 'POST', { body })).result;
+  /**
+   * A lost answer has spent the token: the server repeats it for 10 s, and takes whoever comes later for a thief.
+   *
+   * @param {string | undefined} refresh_token
+   * @returns {Promise<SignedIn>}
+   */
+  async #refresh(refresh_token) {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        // the last try may take its time, where all is slow
+        return await this.#anonymous('/api/auth/refresh', { refresh_token }, tries < REFRESHES ? REFRESH_MS : undefined);
+      } catch (failure) {
+        if (tries === REFRESHES || !(failure instanceof Unreachable)) throw failure;
+      }
+    }
+  }
+
+  /** @param {string} path @param {object} body @param {number} [patienceMs] */
+  async #anonymous(path, body, patienceMs) {
+    return (await ask(this.#fetch, this.url + path, 'POST', { body, patienceMs })).result;
   }
 }
 

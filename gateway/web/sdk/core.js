@@ -30,6 +30,8 @@ export class Core {
   interest = new Interest();
   /** Refused for good, until the person tries again or throws them away. @type {Map<string, Row>} */
   failed = new Map();
+  /** What was stored lately: a late rejection of it is not to be believed. @type {Map<string, Message>} */
+  stored = new Map();
   inbox;
   line;
   #outbox;
@@ -38,8 +40,6 @@ export class Core {
   #client;
   /** @type {Effect[]} */
   #out = [];
-  /** What was stored lately: a late rejection of it is not to be believed. @type {Map<string, true>} */
-  #stored = new Map();
   #request = 0;
   /** @type {number | null} */
   #mendRequest = null;
@@ -116,7 +116,7 @@ export class Core {
 
   /** A row for the outbox. Told twice, also after it failed, it is taken once. @param {Row} row @param {number} now */
   put(row, now) {
-    const known = this.#outbox.has(row.id) || this.failed.has(row.id) || this.#stored.has(row.id);
+    const known = this.#outbox.has(row.id) || this.failed.has(row.id) || this.stored.has(row.id);
     if (!known && !this.#saved.outbox.some((one) => one.id === row.id)) this.#outbox.add(row);
     return this.#pumped(now);
   }
@@ -291,7 +291,7 @@ export class Core {
       this.interest[event === 'member.left' ? 'left' : 'came'](data.conversation_id);
     }
     const { id, message, error } = this.#outcome(entry);
-    const hide = Boolean(error && id && this.#stored.has(id));
+    const hide = Boolean(error && id && this.stored.has(id));
     const heard = this.inbox.hear(entry);
     if (heard === 'foreign') return this.#beginLoad('epoch_changed', RESYNC_SPREAD_MS, now);
     if (heard === 'taken') {
@@ -328,7 +328,7 @@ export class Core {
     if (message ? !row && !this.failed.delete(id) : !row) return;
     if (message) {
       this.counts.stored += 1;
-      remember(this.#stored, id, true);
+      remember(this.stored, id, message);
     } else if (row) {
       this.counts.rejected += 1;
       this.failed.set(id, { ...row, error });

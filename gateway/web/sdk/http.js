@@ -11,6 +11,7 @@ export const PATIENCE_MS = 30_000;
  * @property {Record<string, string | number | boolean | null | undefined>} [query]
  * @property {string} [key] the same request with the same key is done once
  * @property {AbortSignal} [signal]
+ * @property {number} [patienceMs] how long the answer is waited for
  * @property {string} [accept]
  * @property {string} [token]
  */
@@ -22,7 +23,7 @@ export const PATIENCE_MS = 30_000;
  * @param {Options} options
  * @returns {Promise<{status: number, result: any}>}
  */
-export async function ask(fetch, url, method, { body, query = {}, key, signal, accept = 'application/json', token }) {
+export async function ask(fetch, url, method, { body, query = {}, key, signal, patienceMs = PATIENCE_MS, accept = 'application/json', token }) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
   const search = given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : '';
   /** @type {Record<string, string>} */
@@ -32,7 +33,7 @@ export async function ask(fetch, url, method, { body, query = {}, key, signal, a
   if (token) headers['Authorization'] = `Bearer ${token}`;
   if (key) headers['Idempotency-Key'] = key;
   try {
-    const limit = signal ?? (raw ? null : AbortSignal.timeout(PATIENCE_MS)); // a file takes as long as it takes
+    const limit = signal ?? (raw ? null : AbortSignal.timeout(patienceMs)); // a file takes as long as it takes
     const init = { method, headers, body: raw || body === undefined ? body : JSON.stringify(body), signal: limit };
     const answer = await fetch(url + search, init);
     return { status: answer.status, result: read(answer.status, await answer.text(), answer.headers.get('Retry-After')) };

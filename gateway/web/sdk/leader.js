@@ -50,7 +50,8 @@ export class Leader {
   #failed = new Map();
   /** @type {Set<string>} */
   #dirty = new Set();
-  #whole = false;
+  /** Whoever led before may have told more than it wrote: the first commit has every conversation. */
+  #whole = true;
   #moved = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -76,7 +77,7 @@ export class Leader {
       tell: (effect) => this.#carryOut(effect),
       changed: () => this.#linked(),
     });
-    mirror.touched = (id) => (id ? this.#dirty.add(id) : (this.#whole = true));
+    mirror.touched = (id) => this.#dirty.add(id);
   }
 
   start() {
@@ -93,6 +94,7 @@ export class Leader {
 
   /** Another tab leads, and knows more than we. */
   depose() {
+    this.#tell = () => {};
     this.#moved = false;
     void this.close();
   }
@@ -110,16 +112,23 @@ export class Leader {
     const rows = [...sendings.values()].map((one) => ({ ...one.row, error: one.error }));
     const accepted = [...sendings.values()].filter((one) => one.state === 'accepted').map((one) => one.id);
     const { link, retryAt } = this.#mirror;
-    return { news: 'snapshot', view: view.dump(CACHED), rows, accepted, link, retryAt };
+    const presence = [...view.presence.values()];
+    return { news: 'snapshot', view: view.dump(CACHED), presence, rows, accepted, link, retryAt };
   }
 
   /** @param {Command} command */
   obey(command) {
     const { core } = this;
     switch (command.do) {
-      case 'put':
+      case 'put': {
+        // a tab that was frozen may not have heard what became of it
+        const { id } = command.row;
+        const message = core.stored.get(id);
+        const error = core.failed.get(id)?.error;
+        if (message || error) return this.#tell({ news: 'sending', id, state: message ? 'stored' : 'failed', message, error });
         this.#tell({ news: 'row', row: command.row });
         return this.#socket.apply(core.put(command.row, now()));
+      }
       case 'retry':
         this.#failed.delete(command.row.id);
         this.#tell({ news: 'sending', id: command.row.id, state: 'sending' });

@@ -7,7 +7,7 @@ import { Sending } from './sending.js';
 import { View } from './view.js';
 
 /** @import {Draft, Entry, ErrorBody, Link, Message, Row, State} from './types.js' */
-/** @import {Dump, Mend} from './view.js' */
+/** @import {Dump, Mend, Presence} from './view.js' */
 
 /**
  * @typedef {{news: 'link', link: Link, retryAt: number | null}
@@ -22,7 +22,7 @@ import { View } from './view.js';
  *   | {news: 'unmarked', conversationId: string}
  *   | {news: 'draft', conversationId: string, draft: Draft | null}
  *   | {news: 'stopped', why: string, code: number | null}
- *   | {news: 'snapshot', view: Dump, rows: Row[], accepted: string[], link: Link, retryAt: number | null}} News
+ *   | {news: 'snapshot', view: Dump, presence?: Presence[], rows: Row[], accepted: string[], link: Link, retryAt: number | null}} News
  */
 
 /** One tab's picture. `say` tells the program: the name of an event on the client, and its detail. */
@@ -54,7 +54,7 @@ export class Mirror {
     this.view = new View(userId, (id) => this.#touched(id));
   }
 
-  /** Which conversations changed is told apart from the program, too: what is cached. @type {(conversationId: string | null) => void} */
+  /** Which conversations changed is told apart from the program, too: what is cached. @type {(conversationId: string) => void} */
   touched = () => {};
 
   /** @param {News} news @returns {void} */
@@ -108,6 +108,7 @@ export class Mirror {
         return this.#say('stopped', this.stopped);
       case 'snapshot':
         this.#mend(view.restore(news.view));
+        for (const one of news.presence ?? []) view.presence.set(one.user_id, one); // none of a leader of an earlier version
         this.restore(news.rows);
         for (const id of news.accepted) this.#become({ id, state: 'accepted' });
         return this.hear({ news: 'link', link: news.link, retryAt: news.retryAt });
@@ -163,9 +164,11 @@ export class Mirror {
 
   /** The program is told once for all that happens at a time. @param {string | null} conversationId */
   #touched(conversationId) {
-    this.touched(conversationId);
     if (conversationId === null) this.#all = true;
-    else this.#changed.add(conversationId);
+    else {
+      this.touched(conversationId);
+      this.#changed.add(conversationId);
+    }
     if (!this.#told) return;
     this.#told = false;
     queueMicrotask(() => {

@@ -46,7 +46,7 @@ export class Pages {
       const page = await this.#api.messages(id, { afterSeq: room.slice.to, limit: PAGE });
       if (room.slice) room.slice.to = page.next_cursor ? (page.items.at(-1)?.seq ?? room.last_seq) : room.last_seq;
       this.#view().load(id, page.items);
-      return room.hasNewer;
+      return this.#view().rooms.get(id)?.hasNewer ?? false;
     });
   }
 
@@ -62,7 +62,9 @@ export class Pages {
       const before = await this.#api.messages(id, { beforeSeq: seq + 1, limit: PAGE / 2 });
       const after = await this.#api.messages(id, { afterSeq: seq, limit: PAGE / 2 });
       const from = before.next_cursor ? lowest(before.items) : room.first_seq;
-      room.slice = { from, to: after.next_cursor ? (after.items.at(-1)?.seq ?? seq) : room.last_seq };
+      const now = this.#view().rooms.get(id); // the view may have been loaded anew
+      if (!now) return false;
+      now.slice = { from, to: after.next_cursor ? (after.items.at(-1)?.seq ?? seq) : now.last_seq };
       this.#view().load(id, [...before.items, ...after.items]);
       return true;
     });
@@ -86,9 +88,10 @@ export class Pages {
       if (root && !hasOlder) return false;
       const found = root ? [] : [await this.#api.message(rootId)];
       const page = await this.#api.messages(id, { threadRootId: rootId, limit: PAGE, ...(beforeSeq && { beforeSeq }) });
-      room.threads.set(rootId, page.next_cursor ? lowest(page.items) : 1);
+      const now = this.#view().rooms.get(id);
+      if (now?.threads.get(rootId) === beforeSeq) now?.threads.set(rootId, page.next_cursor ? lowest(page.items) : 1);
       this.#view().load(id, [...found, ...page.items]);
-      return room.thread(rootId).hasOlder;
+      return now?.thread(rootId).hasOlder ?? false;
     });
   }
 

@@ -27,8 +27,8 @@ export class Seat {
   #say;
   /** @type {Tabs | null} */
   #tabs = null;
-  /** Whether what the leader tells continues what we have. */
-  #follows = false;
+  /** The leader, when what it tells continues what we have. @type {string | null} */
+  #follows = null;
   #unwatchWake = () => {};
   #ready = Promise.resolve();
 
@@ -42,7 +42,7 @@ export class Seat {
 
   /** @param {boolean} tabs whether the connection is shared, where the browser lets it be */
   start(tabs) {
-    this.#unwatchWake = watchWake(() => this.command({ do: 'probe' }));
+    this.#unwatchWake = watchWake(() => this.#woke());
     globalThis.addEventListener?.('pagehide', this.#hide);
     this.#ready = this.#recall().catch(lost);
     if (!tabs || !tabsAvailable()) return void this.#lead();
@@ -117,7 +117,6 @@ export class Seat {
   #depose() {
     this.leader?.depose();
     this.leader = null;
-    this.#follows = false;
     this.#hello();
     this.#say('leader', false);
   }
@@ -131,24 +130,25 @@ export class Seat {
       if (message.hello) this.#tabs?.post({ to: message.hello, news: this.leader.snapshot() });
       else if (message.do) this.leader.obey(message);
     } else if (message.here) {
-      this.#hello();
+      if (message.from !== this.#follows) this.#hello();
     } else if (message.to) {
-      if (message.to === this.#tabs?.id) this.#follow(message.news);
-    } else if (message.news && this.#follows) {
+      if (message.to === this.#tabs?.id) this.#follow(message);
+    } else if (message.news && message.from === this.#follows) {
       this.#mirror.hear(message);
     }
   }
 
   /** Ask the leader what it has, once we have what is on disk: from its answer on nothing that it tells may be missed. */
   #hello() {
+    this.#follows = null;
     void this.#ready.then(() => this.#tabs?.post({ hello: this.#tabs.id }));
   }
 
-  /** The leader shows us what it has: what it tells from now on continues that. @param {News} snapshot */
-  #follow(snapshot) {
+  /** The leader shows us what it has: what it tells from now on continues that. @param {{from: string, news: News}} snapshot */
+  #follow({ from, news }) {
     const rows = [...this.#mirror.sendings.values()].filter((one) => one.state !== 'failed').map((one) => one.row);
-    this.#follows = true;
-    this.#mirror.hear(snapshot);
+    this.#follows = from;
+    this.#mirror.hear(news);
     for (const row of rows) this.command({ do: 'put', row });
     this.#wish();
   }
@@ -160,6 +160,12 @@ export class Seat {
     for (const [conversationId, { localRead }] of this.#mirror.view.rooms) {
       if (localRead) this.command({ do: 'mark', conversationId, threadRootId: null, levels: { read: localRead } });
     }
+  }
+
+  /** While a page was kept out of sight nothing came through to it, and the leader took it for gone. */
+  #woke() {
+    this.command({ do: 'probe' });
+    if (!this.leader) this.#hello();
   }
 
   /** The page goes, perhaps for good. */

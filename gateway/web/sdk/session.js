@@ -6,7 +6,7 @@
  * `storage`.
  */
 
-import { ApiError } from './errors.js';
+import { ApiError, Stopped } from './errors.js';
 
 /** @import {User} from './types.js' */
 
@@ -27,6 +27,8 @@ export class Session {
   user = null;
   /** @type {string | null} */
   sessionId = null;
+  /** Signed out, here or in another tab: there are no tokens until somebody signs in here. */
+  #ended = false;
   #access = '';
   #expiresAt = 0;
   /** @type {Promise<string> | null} */
@@ -53,7 +55,7 @@ export class Session {
     this.#channel.onmessage = ({ data }) => {
       if (data === 'token?') {
         if (this.#good()) this.#tell();
-      } else if (data.access && (!this.user || this.user.user_id === data.user.user_id)) {
+      } else if (data.access && !this.#ended && (!this.user || this.user.user_id === data.user.user_id)) {
         Object.assign(this, { user: data.user, sessionId: data.sessionId });
         this.#access = data.access;
         this.#expiresAt = data.expiresAt;
@@ -76,12 +78,20 @@ export class Session {
    * @returns {Promise<string>}
    */
   async token({ renew = false, stale = renew ? this.#access : '' } = {}) {
+    if (this.#ended) throw new Stopped('signed out');
     if (this.#good() && this.#access !== stale) return this.#access;
     return (this.#flight ??= this.#locked(stale).finally(() => (this.#flight = null)));
   }
 
+  /** Go on as whoever was signed in here last. @param {User} user */
+  resume(user) {
+    this.user = user;
+    this.#ended = false;
+  }
+
   /** A pair of tokens came. @param {SignedIn} pair */
   signedIn(pair) {
+    this.#ended = false;
     this.user = pair.user ?? this.user ?? this.kept?.user ?? null;
     this.sessionId = pair.session_id ?? this.sessionId;
     this.#access = pair.access_token;
@@ -91,9 +101,11 @@ export class Session {
   }
 
   signedOut() {
-    this.#keeper.removeItem(this.#name);
+    if (!this.#ended && this.#ours(this.kept?.user)) {
+      this.#keeper.removeItem(this.#name);
+      this.#channel?.postMessage('out');
+    }
     this.#clear();
-    this.#channel?.postMessage('out');
   }
 
   close() {
@@ -110,13 +122,28 @@ export class Session {
   async #renewed(stale) {
     if (this.#channel && (!this.#good() || this.#access === stale)) await this.#ask();
     if (this.#good() && this.#access !== stale) return this.#access; // of another tab
+    const { kept } = this;
+    this.#check(kept?.user);
     try {
-      this.signedIn(await this.#refresh(this.kept?.refresh_token));
+      const pair = await this.#refresh(kept?.refresh_token);
+      this.#check(pair.user);
+      this.signedIn(pair);
     } catch (failure) {
       if (failure instanceof ApiError && !failure.temporary) this.signedOut();
       throw failure;
     }
     return this.#access;
+  }
+
+  /** Tokens are not ours once somebody has signed out, or in as somebody else, in another tab. @param {User | null | undefined} user whose they are */
+  #check(user) {
+    if (this.#ended) throw new Stopped('signed out');
+    if (!this.#ours(user)) throw new Stopped('somebody else has signed in');
+  }
+
+  /** @param {User | null | undefined} user */
+  #ours(user) {
+    return !user || !this.user || user.user_id === this.user.user_id;
   }
 
   /** Whether another tab has a token. */
@@ -138,6 +165,7 @@ export class Session {
   }
 
   #clear() {
+    this.#ended = true;
     this.user = this.sessionId = null;
     this.#access = '';
     this.#expiresAt = 0;

@@ -39,9 +39,9 @@ export class Tabs {
     this.#elect(false);
   }
 
-  /** @param {any} message to all other tabs */
+  /** @param {any} message to all other tabs, which hear `from` whom it is */
   post(message) {
-    this.#channel.postMessage(message);
+    this.#channel.postMessage({ ...message, from: this.id });
   }
 
   close() {

@@ -18,6 +18,8 @@ import { messageOf } from './wire.js';
  * @property {string[]} blocked
  * @property {Record<string, RoomDump>} rooms
  *
+ * @typedef {{user_id: string, status: string, last_active_at?: string | null}} Presence how somebody is seen
+ *
  * @typedef {{conversationId: string, sinceRev: number, from: number, upTo: number}} Mend older messages that were kept, and may have changed
  */
 
@@ -30,7 +32,7 @@ export class View {
   rooms = new Map();
   /** @type {Set<string>} */
   blocked = new Set();
-  /** @type {Map<string, {user_id: string, status: string, last_active_at?: string | null}>} */
+  /** @type {Map<string, Presence>} */
   presence = new Map();
   /** Up to where events are in here. @type {string | null} */
   position = null;
