@@ -3,17 +3,19 @@
 export class Locks {
   /** The channels that were opened, the oldest first: so a test can silence a tab. */
   static channels = new Set();
+  static #frozen = new Set();
   static #thawed = Promise.resolve();
   #held = new Map();
   #queues = new Map();
 
-  /** As a frozen page: it says nothing, and what it hears, also of its lock, it hears when it thaws. Returns what thaws it. */
+  /** As a frozen page that leads: it says nothing, and what it hears, also of its lock, it hears when it thaws. Returns what thaws it. */
   static freeze(channel) {
     const { onmessage } = channel;
     const heard = [];
     channel.postMessage = () => {};
     channel.onmessage = (event) => heard.push(event);
     const thawing = Promise.withResolvers();
+    Locks.#frozen = new Set(navigator.locks.#held.values());
     Locks.#thawed = thawing.promise;
     return () => {
       delete channel.postMessage;
@@ -36,8 +38,9 @@ export class Locks {
         reject(new DOMException('aborted', 'AbortError'));
       });
       if (steal && this.#held.has(name)) {
-        const { reject: stolen } = this.#held.get(name);
-        void Locks.#thawed.then(() => stolen(new DOMException('stolen', 'AbortError')));
+        const holder = this.#held.get(name);
+        const told = Locks.#frozen.has(holder) ? Locks.#thawed : Promise.resolve();
+        void told.then(() => holder.reject(new DOMException('stolen', 'AbortError')));
         this.#held.delete(name);
         queue.unshift(one);
       } else queue.push(one);

@@ -133,9 +133,10 @@ test('a leader that is silent has the lead taken away, and says no more to those
   await ready(third);
   const [channel] = Locks.channels;
   const thaw = Locks.freeze(channel);
-  const next = await eventually(() => [follower, third].find((one) => one.leads));
-  const other = next === third ? follower : third;
-  await eventually(() => server.connects === 2 && next.link === 'connected' && other.link === 'connected');
+  const others = [follower, third];
+  // Both may have missed the leader at the same moment: then one has it taken away at once, and connects in vain.
+  await eventually(() => server.connects >= 2 && others.filter((one) => one.leads).length === 1 && others.every((one) => one.link === 'connected'));
+  const other = others.find((one) => !one.leads);
   const links = [];
   other.addEventListener('link', ({ detail }) => links.push(detail));
   thaw();
