@@ -89,7 +89,7 @@ class App extends Part {
     this.#waiting = Boolean(conversationId) && !room;
     this.shell.classList.toggle("in-room", Boolean(conversationId));
     if (conversationId !== this.#room?.conversationId || !this.#room?.isConnected) {
-      this.#panel = "";
+      this.#closePanel();
       this.#room = room ? h("hr-room", { class: "room", role: "region", ".conversationId": conversationId, ".onpanel": (panel) => this.#turnPanel(panel) }) : null;
       fill(this.main, this.#room ?? this.#nothing(conversationId));
     }
