@@ -1,11 +1,14 @@
 """What one was doing survives what happens around it: drafts, panels, the place where one reads, focus, clicks."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Window
+from tests.browser.conftest import Pair, Window
 from tests.browser.scenery import Somebody
+
+expect: Any = pytest.importorskip("playwright.async_api", reason="playwright is not installed (make dev)").expect
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.timeout(90)]
 
@@ -28,3 +31,43 @@ async def test_a_panel_goes_with_its_room(join: Join, window: Open) -> None:
     await hers.page.locator("hr-details h3", has_text="Wheel").wait_for()
     await hers.page.get_by_role("button", name="Close details").click()
     await hers.page.locator(".panel").wait_for(state="hidden")
+
+
+async def test_an_edit_leaves_the_draft_and_its_reply_alone(pair: Pair) -> None:
+    hers = pair.hers
+    box, about = hers.page.locator("hr-room .compose-text"), hers.page.locator("hr-room .about")
+
+    async def tool(text: str, name: str) -> None:
+        await hers.row(text).hover()
+        await hers.page.locator("hr-room hr-tools").get_by_role("button", name=name, exact=True).click()
+
+    await hers.write("first")
+    await hers.write("second")
+    await hers.state("second", "sent", "delivered", "read")
+    await tool("first", "Reply")
+    await box.fill("half a tho")
+    await tool("second", "Edit")
+    await expect(box).to_have_value("second")
+    await hers.page.keyboard.press("Escape")
+    await expect(box).to_have_value("half a tho")
+    await about.get_by_text("Reply to yourself").wait_for()
+    await tool("second", "Edit")
+    await hers.write("second thought")
+    await hers.row("second thought").get_by_text("edited").wait_for()
+    await expect(box).to_have_value("half a tho")
+    await tool("first", "Edit")
+    await tool("second thought", "Reply")
+    await expect(box).to_have_value("half a tho")
+    await about.get_by_text("second thought").wait_for()
+    # What another tab writes meanwhile is for the draft, not for the edit.
+    await tool("second thought", "Edit")
+    await hers.page.evaluate(
+        """async (id) => {
+          const { state } = await import('/web/app/state.js');
+          await state.client.drafts.set(id, { text: 'from elsewhere', replyTo: null });
+        }""",
+        pair.room,
+    )
+    await expect(box).to_have_value("second thought")
+    await hers.page.keyboard.press("Escape")
+    await expect(box).to_have_value("from elsewhere")

@@ -23,7 +23,7 @@ export class Composer extends Part {
   #reply = null;
   #edit = null;
   #saving = 0;
-  #kept = "";
+  #kept = "null";
   #touched = false;
   uploads = new Uploads();
 
@@ -81,12 +81,18 @@ export class Composer extends Part {
   #typing = false;
 
   #restore() {
-    const draft = state.client?.drafts.get(this.#place);
-    if (!draft || this.#touched) return;
+    if (this.#touched || this.#edit || !state.client?.drafts.get(this.#place)) return;
     this.#touched = true;
-    this.box.value = draft.text ?? "";
-    const target = draft.replyTo && state.room(this.conversationId)?.messages.find((one) => one.message_id === draft.replyTo);
-    if (target) this.reply(target, { focus: false });
+    this.#showDraft();
+  }
+
+  /** Put what was being written into the box, and show what it answers. */
+  #showDraft() {
+    const draft = state.client?.drafts.get(this.#place) ?? null;
+    this.box.value = draft?.text ?? "";
+    this.#reply = (draft?.replyTo && state.room(this.conversationId)?.messages.find((one) => one.message_id === draft.replyTo)) || null;
+    this.#kept = JSON.stringify(draft);
+    this.#showAbout();
     this.#grow();
   }
 
@@ -111,7 +117,7 @@ export class Composer extends Part {
   }
 
   #typed() {
-    this.#touched = true;
+    this.#touched ||= !this.#edit;
     this.#grow();
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#save(), SAVE_MS);
@@ -150,12 +156,12 @@ export class Composer extends Part {
   }
 
   /** Answer a message. */
-  reply(item, { focus = true } = {}) {
+  reply(item) {
     this.#leaveEdit();
     this.#reply = item;
     this.#showAbout();
     this.#save();
-    if (focus) this.focus();
+    this.focus();
   }
 
   /** Change one of one's own messages. */
@@ -183,9 +189,10 @@ export class Composer extends Part {
     this.focus();
   }
 
+  /** Back: out of an edit, else out of a reply. */
   #leave() {
+    if (this.#edit) return this.#leaveEdit();
     this.#reply = null;
-    this.#leaveEdit();
     this.#showAbout();
     this.#save();
   }
@@ -193,8 +200,7 @@ export class Composer extends Part {
   #leaveEdit() {
     if (!this.#edit) return;
     this.#edit = null;
-    this.box.value = "";
-    this.#grow();
+    this.#showDraft();
   }
 
   #showAbout() {
