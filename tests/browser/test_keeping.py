@@ -15,6 +15,19 @@ pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.timeout(90)]
 Join = Callable[..., Awaitable[Somebody]]
 Open = Callable[..., Awaitable[Window]]
 
+# Scroll up in small steps; every few frames the room is drawn again. How far it came.
+CREEP = """async () => {
+  const timeline = document.querySelector('hr-room hr-timeline');
+  const { port } = timeline;
+  const before = port.scrollTop;
+  for (let frame = 0; frame < 60; frame += 1) {
+    port.scrollTop -= 8;
+    if (frame % 5 === 4) timeline.update(timeline.items);
+    await new Promise(requestAnimationFrame);
+  }
+  return before - port.scrollTop;
+}"""
+
 
 async def test_a_panel_goes_with_its_room(join: Join, window: Open) -> None:
     ann, ben = await join("Ann"), await join("Ben")
@@ -71,3 +84,14 @@ async def test_an_edit_leaves_the_draft_and_its_reply_alone(pair: Pair) -> None:
     await expect(box).to_have_value("second thought")
     await hers.page.keyboard.press("Escape")
     await expect(box).to_have_value("from elsewhere")
+
+
+async def test_who_scrolls_up_a_little_is_not_taken_back(join: Join, window: Open) -> None:
+    ann, ben = await join("Ann"), await join("Ben")
+    room = await ann.direct(ben)
+    for n in range(30):
+        await ann.say(room, f"line {n}")
+    hers = await window(ann)
+    await hers.open("Ben")
+    await hers.row("line 29").wait_for()
+    assert await hers.page.evaluate(CREEP) > 400
