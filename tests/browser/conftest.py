@@ -145,7 +145,9 @@ class Window:
     async def until(self, look: str, arg: Any = None) -> None:
         """Wait until the page says yes; `look` may be asynchronous, whose promise `wait_for_function` takes for a yes."""
         async with asyncio.timeout(15):
-            while not await self.page.evaluate(look, arg):
+            while True:
+                if await self.page.evaluate(look, arg):
+                    return
                 await asyncio.sleep(0.05)
 
     async def wake(self) -> None:

@@ -1,6 +1,8 @@
 """What one was doing survives what happens around it: drafts, panels, the place where one reads, focus, clicks."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -23,6 +25,16 @@ CREEP = """async () => {
     await new Promise(requestAnimationFrame);
   }
   return before - port.scrollTop;
+}"""
+
+
+FRAMES = "async () => { for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame); }"
+# The texts that are on screen as a whole.
+IN_VIEW = """() => {
+  const { top, bottom } = document.querySelector('hr-room .port').getBoundingClientRect();
+  return [...document.querySelectorAll('hr-room .bubble .text')]
+    .filter((one) => one.getBoundingClientRect().top >= top && one.getBoundingClientRect().bottom <= bottom)
+    .map((one) => one.innerText);
 }"""
 
 
@@ -86,9 +98,65 @@ async def test_an_edit_leaves_the_draft_and_its_reply_alone(pair: Pair) -> None:
 async def test_who_scrolls_up_a_little_is_not_taken_back(join: Join, window: Open) -> None:
     ann, ben = await join("Ann"), await join("Ben")
     room = await ann.direct(ben)
-    for n in range(30):
-        await ann.say(room, f"line {n}")
+    await asyncio.gather(*(ann.say(room, f"line {n}") for n in range(30)))
     hers = await window(ann)
     await hers.open("Ben")
     await hers.row("line 29").wait_for()
     assert await hers.page.evaluate(CREEP) > 400
+
+
+async def test_older_messages_that_fail_to_come_are_not_asked_for_in_a_hurry(join: Join, window: Open) -> None:
+    ann, ben = await join("Ann"), await join("Ben")
+    room = await ann.direct(ben)
+    root = await ann.say(room, "root")
+    await asyncio.gather(*(ann.say(room, f"line {n}", thread_root_id=root["message_id"]) for n in range(30)))
+    hers = await window()
+    await hers.page.add_init_script("Math.random = () => 0.5")  # what is left to chance of a pause
+    asked: list[float] = []
+    thrice = asyncio.Event()
+
+    async def refuse(route: Any) -> None:
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) == 3:
+            thrice.set()
+        await route.fulfill(status=503, content_type="application/problem+json", body='{"code":"unavailable"}')
+
+    older = f"**/api/conversations/{room}/messages?*before_seq*"
+    await hers.page.route(older, refuse)
+    await hers.sign_in(ann)
+    await hers.open("Ben")
+    async with asyncio.timeout(10):
+        await thrice.wait()
+    assert asked[2] - asked[0] > 0.6
+    await hers.page.unroute(older)
+    await hers.row("root").wait_for()
+
+
+@pytest.mark.parametrize("doing", ["writing", "scrolling"])
+async def test_who_does_something_before_the_unread_has_come_stays_there(join: Join, window: Open, doing: str) -> None:
+    ann, ben = await join("Ann"), await join("Ben")
+    room = await ann.direct(ben)
+    await asyncio.gather(*(ben.say(room, f"line {n}") for n in range(80)))
+    hers = await window(ann)
+    go_on = asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        await go_on.wait()
+        await route.continue_()
+
+    await hers.page.route(f"**/api/conversations/{room}/messages?*", hold)
+    async with hers.page.expect_request(lambda one: "before_seq" in one.url):
+        await hers.open("Ben")
+    if doing == "writing":
+        await hers.write("mine")
+        await hers.row("mine").wait_for()
+        looked_at = "mine"
+    else:
+        await hers.page.locator("hr-room .port").evaluate("port => { port.scrollTop += 200; }")
+        looked_at = (await hers.page.evaluate(IN_VIEW))[1]
+    async with hers.page.expect_response(lambda one: "after_seq" in one.url) as answer:
+        go_on.set()
+    await (await answer.value).finished()
+    await hers.page.evaluate(FRAMES)
+    seen = await hers.page.evaluate(IN_VIEW)
+    assert looked_at in seen

@@ -57,6 +57,12 @@ export class Timeline extends Part {
     return this.#stuck;
   }
 
+  /** What it was put to, until somebody moves it. */
+  get put() {
+    this.#heed();
+    return this.#target;
+  }
+
   get items() {
     return this.#items;
   }
