@@ -1,6 +1,7 @@
 """What one was doing survives what happens around it: drafts, panels, the place where one reads, focus, clicks."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -35,6 +36,11 @@ IN_VIEW = """() => {
   return [...document.querySelectorAll('hr-room .bubble .text')]
     .filter((one) => one.getBoundingClientRect().top >= top && one.getBoundingClientRect().bottom <= bottom)
     .map((one) => one.innerText);
+}"""
+# As if the upload got on all the time.
+PROGRESS = """() => {
+  const { uploads } = document.querySelector('hr-room hr-composer');
+  setInterval(() => uploads.dispatchEvent(new Event('changed')), 10);
 }"""
 
 
@@ -160,3 +166,41 @@ async def test_who_does_something_before_the_unread_has_come_stays_there(join: J
     await hers.page.evaluate(FRAMES)
     seen = await hers.page.evaluate(IN_VIEW)
     assert looked_at in seen
+
+
+async def test_a_file_on_its_way_can_be_removed_and_waits_where_it_was_put(join: Join, window: Open) -> None:
+    ann, ben = await join("Ann"), await join("Ben")
+    await ann.group("Mill", ben)
+    await ann.group("Wheel", ben)
+    hers = await window(ann)
+    page = hers.page
+    go_on = asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        await go_on.wait()
+        with contextlib.suppress(Exception):  # what was removed is not asked for any more
+            await route.continue_()
+
+    await page.route("**/api/attachments", hold)
+    await hers.open("Mill")
+    chips = page.locator("hr-room .chip")
+    for name in ("one.txt", "two.txt"):
+        file = {"name": name, "mimeType": "text/plain", "buffer": b"water"}
+        await page.locator("hr-room input[type=file]").set_input_files([file])
+    await chips.nth(1).wait_for()
+    await page.evaluate(PROGRESS)
+    at = await page.get_by_role("button", name="Remove one.txt").bounding_box()
+    await page.mouse.click(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2, delay=110)
+    await page.get_by_role("button", name="Remove one.txt").wait_for(state="detached", timeout=2000)
+    await page.get_by_role("button", name="Remove two.txt").focus()
+    await page.evaluate(FRAMES)
+    assert await page.evaluate("document.activeElement.getAttribute('aria-label')") == "Remove two.txt"
+    await hers.open("Wheel")
+    await page.get_by_role("heading", name="Wheel", level=1).wait_for()
+    assert await chips.count() == 0
+    go_on.set()
+    await hers.open("Mill")
+    # Here it has got on, or was refused where there is no scanner.
+    await page.locator('hr-room .chip:not([data-upload="busy"])', has_text="two.txt").wait_for()
+    await page.get_by_role("button", name="Remove two.txt").click()
+    assert await chips.count() == 0

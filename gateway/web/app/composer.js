@@ -1,13 +1,13 @@
 /** Where one writes: drafts, replies, edits, files, completion. Enter sends, Shift+Enter is a new line, ↑ edits one's last message. */
 
 import { Completion } from "./completion.js";
-import { Part, fill, h } from "./dom.js";
+import { Part, fill, h, keyed } from "./dom.js";
 import { pickEmoji } from "./emoji_picker.js";
 import { icon } from "./icons.js";
 import { attempt, toast } from "./overlay.js";
 import { may, state } from "./state.js";
 import { mentionsOf } from "./text.js";
-import { Uploads, uploadChip } from "./uploads.js";
+import { Uploads, showUpload, uploadChip, uploadsOf } from "./uploads.js";
 
 const SAVE_MS = 250;
 let made = 0;
@@ -25,7 +25,7 @@ export class Composer extends Part {
   #saving = 0;
   #kept = "null";
   #touched = false;
-  uploads = new Uploads();
+  /** @type {Uploads} */ uploads;
 
   start() {
     made += 1;
@@ -57,11 +57,12 @@ export class Composer extends Part {
     this.hear(this.box, "keydown", (event) => this.#onKey(event));
     this.hear(this.box, "paste", (event) => this.#pasted(event));
     this.hear(state.client, "draft", (event) => this.#elsewhere(event.detail));
+    this.uploads = uploadsOf(this.#place);
     this.hear(this.uploads, "changed", () => this.#showUploads());
     this.#restore();
     // What an earlier run wrote comes from the disk a moment after the messages.
     this.hear(state, "changed", () => this.#restore());
-    this.#grow();
+    this.#showUploads();
   }
 
   stop() {
@@ -213,7 +214,7 @@ export class Composer extends Part {
 
   #showUploads() {
     this.chips.hidden = this.uploads.list.length === 0;
-    fill(this.chips, this.uploads.list.map((one) => uploadChip(one, this.uploads)));
+    keyed(this.chips, this.uploads.list, (one) => one.key, (one) => uploadChip(one, this.uploads), showUpload);
     this.#grow();
   }
 

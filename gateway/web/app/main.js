@@ -18,6 +18,7 @@ import { go, place, router } from "./router.js";
 import { openSettings } from "./settings.js";
 import { state } from "./state.js";
 import { openSwitcher } from "./switcher.js";
+import { dropUploads } from "./uploads.js";
 
 const ENDED = {
   4500: "Your session has ended. Sign in again.",
@@ -167,6 +168,7 @@ class App extends Part {
     this.#leaving = false;
     state.client = null;
     state.people.forget();
+    dropUploads();
     for (const one of document.querySelectorAll("dialog")) one.close();
     this.shell = null;
     history.replaceState(null, "", "/");
