@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Pair, Window
-from tests.browser.scenery import Somebody
+from tests.browser.scenery import PASSWORD, Somebody
 
 pytestmark = [pytest.mark.anyio, pytest.mark.browser, pytest.mark.timeout(90)]
 
@@ -42,6 +42,18 @@ PROGRESS = """() => {
   const { uploads } = document.querySelector('hr-room hr-composer');
   setInterval(() => uploads.dispatchEvent(new Event('changed')), 10);
 }"""
+# What this device keeps of people who were signed in.
+LEFT = """() => new Promise((done) => {
+  indexedDB.open('headrace').onsuccess = ({ target: { result: db } }) => {
+    const reading = db.transaction(['drafts', 'outbox', 'rooms', 'facts']);
+    const asked = ['drafts', 'outbox', 'rooms'].map((name) => reading.objectStore(name).getAll());
+    asked.push(reading.objectStore('facts').getAll(IDBKeyRange.bound(['view'], ['view', []])));
+    reading.oncomplete = () => {
+      db.close();
+      done([...asked.flatMap((one) => one.result), ...Object.keys(localStorage).filter((name) => name.startsWith('headrace.people'))]);
+    };
+  };
+})"""
 
 
 async def test_a_panel_goes_with_its_room(join: Join, window: Open) -> None:
@@ -204,3 +216,43 @@ async def test_a_file_on_its_way_can_be_removed_and_waits_where_it_was_put(join:
     await page.locator('hr-room .chip:not([data-upload="busy"])', has_text="two.txt").wait_for()
     await page.get_by_role("button", name="Remove two.txt").click()
     assert await chips.count() == 0
+
+
+async def test_nothing_of_whoever_signs_out_stays_on_the_device(join: Join, window: Open) -> None:
+    ann, ben = await join("Ann"), await join("Ben")
+    room = await ann.direct(ben)
+    await ben.say(room, "hello")
+    go_on = asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        answer = await route.fetch()
+        await go_on.wait()
+        await route.fulfill(response=answer)
+
+    first = await window()
+    await first.page.route(f"**/api/users/{ben.user_id}", hold)
+    await first.sign_in(ann)
+    await first.page.locator("hr-sidebar .room-link").click()
+    await first.row("hello").wait_for()
+    second = await window(beside=first)
+    await second.page.goto(f"{second.url}/c/{room}")
+    await second.row("hello").wait_for()
+    await second.page.locator("hr-room .compose-text").fill("half a tho")
+    await second.until(f"async () => JSON.stringify(await ({LEFT})()).includes('half a tho')")
+    await first.page.bring_to_front()
+    async with first.page.expect_response(f"**/api/users/{ben.user_id}"):
+        await first.page.get_by_role("button", name="You: settings").click()
+        await first.page.get_by_role("menuitem", name="Settings").click()
+        await first.page.get_by_role("button", name="Sign out", exact=True).click()
+        await first.page.get_by_text("You are signed out.").wait_for()
+        await second.page.get_by_text("You are signed out.").wait_for()
+        go_on.set()
+    await first.page.evaluate(FRAMES)
+    assert await first.page.evaluate("import('/web/app/state.js').then(({ state }) => state.people.all())") == []
+    await first.until(f"async () => JSON.stringify(await ({LEFT})()) === '[]'")
+    await first.page.get_by_label("Username").fill(ann.username)
+    await first.page.get_by_label("Password").fill(PASSWORD)
+    await first.page.get_by_role("button", name="Sign in", exact=True).click()
+    await first.open("Ben")
+    await first.row("hello").wait_for()
+    await first.holds("")

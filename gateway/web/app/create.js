@@ -68,7 +68,7 @@ export function peopleField({ without = new Set(), onchange }) {
     draw((last = local));
     timer = setTimeout(async () => {
       const answer = await state.api.searchUsers(query.slice(0, 32)).catch(() => null);
-      if (!answer || input.value.trim().replace(/^@/, "") !== query) return;
+      if (!answer || !input.isConnected || input.value.trim().replace(/^@/, "") !== query) return;
       const users = answer.items ?? answer;
       state.people.learn(users);
       draw((last = [...users, ...local.filter((one) => !users.some((user) => user.user_id === one.user_id))]));

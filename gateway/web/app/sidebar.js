@@ -147,7 +147,7 @@ export class Sidebar extends Part {
     if (!query || query.length > 32) return;
     this.#searching = setTimeout(async () => {
       const answer = await state.api.searchUsers(query).catch(() => null);
-      if (!answer || this.#query.replace(/^@/, "") !== query) return;
+      if (!answer || !this.isConnected || this.#query.replace(/^@/, "") !== query) return;
       this.#found = answer.items ?? answer;
       state.people.learn(this.#found);
       this.#draw();
