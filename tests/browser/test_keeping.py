@@ -54,6 +54,13 @@ LEFT = """() => new Promise((done) => {
     };
   };
 })"""
+FOCUSED = """() => {
+  const at = document.activeElement;
+  return at === document.body ? 'nothing' : (at.getAttribute('aria-label') ?? at.innerText);
+}"""
+# As Safari says it.
+ENTER = """(place) => document.querySelector(place).dispatchEvent(
+  new KeyboardEvent('keydown', { key: 'Enter', keyCode: 229, bubbles: true, cancelable: true }))"""
 
 
 async def test_a_panel_goes_with_its_room(join: Join, window: Open) -> None:
@@ -256,3 +263,59 @@ async def test_nothing_of_whoever_signs_out_stays_on_the_device(join: Join, wind
     await first.open("Ben")
     await first.row("hello").wait_for()
     await first.holds("")
+
+
+async def test_what_has_the_focus_keeps_it_while_messages_change(pair: Pair) -> None:
+    hers, page = pair.hers, pair.hers.page
+    root = await pair.ben.say(pair.room, "root")
+    reply = await pair.ben.say(pair.room, "reply", thread_root_id=root["message_id"])
+    # A button of the bar at a message that changes.
+    await hers.row("root").hover()
+    await page.locator("hr-room hr-tools").get_by_role("button", name="Reply", exact=True).focus()
+    await pair.ben.react(root, "👍")
+    await hers.row("root").locator(".reaction").wait_for()
+    assert await page.evaluate(FOCUSED) == "Reply"
+    # The message that a thread began with, when another comes.
+    await hers.row("root").locator(".thread-link").click()
+    await page.locator("hr-thread article.row", has_text="reply").wait_for()
+    await page.locator("hr-thread .thread-root .reaction").focus()
+    await pair.ben.react(reply, "👍")
+    await page.locator("hr-thread hr-timeline .reaction").wait_for()
+    assert "thumbsup" in await page.evaluate(FOCUSED)
+
+
+@pytest.mark.parametrize("moves", [True, False], ids=["moved", "inserted"])
+async def test_a_list_that_is_sorted_anew_keeps_the_focus(join: Join, window: Open, *, moves: bool) -> None:
+    ann, ben, eve = await join("Ann"), await join("Ben"), await join("Eve")
+    mill = await ann.group("Mill", ben)
+    wheel = await ann.group("Wheel", ben)
+    await ann.say(wheel, "newest")
+    hers = await window()
+    if not moves:
+        await hers.page.add_init_script("delete Element.prototype.moveBefore")
+    await hers.sign_in(ann)
+    links = hers.page.locator("hr-sidebar .rooms").first.locator(".room-link")
+    await links.nth(1).get_by_text("Mill").wait_for()
+    await links.nth(1).focus()
+    await ben.say(mill, "first now")
+    await links.nth(0).get_by_text("Mill").wait_for()
+    assert "Mill" in await hers.page.evaluate(FOCUSED)
+    # Somebody who was found stays under one's finger, too.
+    await hers.page.get_by_label("Search conversations and people").fill(eve.username)
+    found = hers.page.locator(".rooms-more .room-link", has_text=eve.username)
+    await found.focus()
+    unread = await hers.page.title()
+    await ben.say(wheel, "once more")
+    await hers.page.wait_for_function("unread => document.title !== unread", arg=unread)
+    await hers.page.evaluate(FRAMES)
+    assert eve.username in await hers.page.evaluate(FOCUSED)
+
+
+async def test_the_enter_that_ends_a_composition_sends_nothing_and_goes_nowhere(pair: Pair) -> None:
+    hers = pair.hers
+    await hers.page.locator("hr-room .compose-text").fill("にほん")
+    await hers.page.evaluate(ENTER, "hr-room .compose-text")
+    await hers.holds("にほん")
+    await hers.page.keyboard.press("Control+k")
+    await hers.page.evaluate(ENTER, ".switcher input")
+    assert await hers.page.locator(".switcher").count() == 1

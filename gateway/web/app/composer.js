@@ -1,7 +1,7 @@
 /** Where one writes: drafts, replies, edits, files, completion. Enter sends, Shift+Enter is a new line, ↑ edits one's last message. */
 
 import { Completion } from "./completion.js";
-import { Part, fill, h, keyed } from "./dom.js";
+import { Part, composes, fill, h, keyed } from "./dom.js";
 import { pickEmoji } from "./emoji_picker.js";
 import { icon } from "./icons.js";
 import { attempt, toast } from "./overlay.js";
@@ -140,7 +140,7 @@ export class Composer extends Part {
   }
 
   #onKey(event) {
-    if (event.isComposing || this.completion.key(event)) return;
+    if (composes(event) || this.completion.key(event)) return;
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
       this.#submit();

@@ -1,7 +1,7 @@
 /** New conversations: search for people, choose one or several, talk. */
 
 import { avatar } from "./avatar.js";
-import { fill, h } from "./dom.js";
+import { composes, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { attempt, dialog } from "./overlay.js";
 import { go } from "./router.js";
@@ -75,6 +75,7 @@ export function peopleField({ without = new Set(), onchange }) {
     }, 200);
   });
   input.addEventListener("keydown", (event) => {
+    if (composes(event)) return;
     if (event.key === "Enter") {
       event.preventDefault();
       const first = last.find((user) => !without.has(user.user_id) && !state.isMe(user.user_id) && !chosen.has(user.user_id));
