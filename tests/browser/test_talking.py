@@ -108,8 +108,9 @@ async def test_what_one_sends_is_soon_on_the_others_screen(pair: Pair) -> None:
         await asyncio.sleep(0.05)
         sent = await pair.hers.page.evaluate(SEND, text)
         took.append(await shown - sent)
-    print(f"A to pixels in B: p50 {statistics.median(took):.0f} ms, worst {max(took):.0f} ms")
-    assert statistics.median(took) < 250  # 60 on a machine that does nothing else
+    p25, p50, _ = statistics.quantiles(took, n=4)
+    print(f"A to pixels in B: p25 {p25:.0f} ms, p50 {p50:.0f} ms, worst {max(took):.0f} ms")
+    assert p25 < 120  # the lower quartile: others that want the processor slow down the rest
 
 
 async def test_a_message_is_answered_changed_reacted_to_and_deleted(pair: Pair) -> None:
