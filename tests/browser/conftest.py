@@ -136,6 +136,20 @@ class Window:
         await self.page.locator("hr-room .compose-text").fill(text)
         await self.page.keyboard.press("Enter")
 
+    async def holds(self, text: str) -> None:
+        """Wait until this is where one writes."""
+        await self.page.wait_for_function(
+            "text => document.querySelector('hr-room .compose-text')?.value === text", arg=text
+        )
+
+    async def until(self, look: str, arg: Any = None) -> None:
+        """Wait until the page says yes; `look` may be asynchronous, whose promise `wait_for_function` takes for a yes."""
+        async with asyncio.timeout(15):
+            while True:
+                if await self.page.evaluate(look, arg):
+                    return
+                await asyncio.sleep(0.05)
+
     async def wake(self) -> None:
         """What a browser says when the network is back: the next try is now."""
         await self.page.evaluate("window.dispatchEvent(new Event('online'))")

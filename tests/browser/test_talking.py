@@ -41,27 +41,50 @@ SEND = """(text) => {
   box.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
   return at;
 }"""
+# From the end to the top, by way of every message.
+WALK = """async (port) => {
+  for (let at = port.scrollHeight; at > -400; at -= 400) {
+    port.scrollTop = Math.max(0, at);
+    for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
+  }
+}"""
+# Whether a draft and a message that waits are on disk.
+ON_DISK = """([draft, waiting]) => new Promise((done) => {
+  indexedDB.open('headrace').onsuccess = ({ target: { result: db } }) => {
+    const reading = db.transaction(['drafts', 'outbox']);
+    const drafts = reading.objectStore('drafts').getAll();
+    const outbox = reading.objectStore('outbox').getAll();
+    reading.oncomplete = () => {
+      db.close();
+      done(drafts.result.some((one) => one.text === draft) && outbox.result.some((one) => one.frame.content?.text === waiting));
+    };
+  };
+})"""
 
 
 async def test_a_window_outlives_its_token(join: Join, window: Open, door: Door, stack: Stack) -> None:
     """The token is renewed before it ends, on the socket too: nobody is asked anything."""
     ann, ben = await join("Ann"), await join("Ben")
     await ann.direct(ben)
-    hers = await window(ann)
-    await hers.open("Ben")
+    hers = await window()
     refreshed = asyncio.Event()
-    hers.page.on("request", lambda one: one.url.endswith("/api/auth/refresh") and refreshed.set())
+    hers.page.on("response", lambda one: one.ok and one.url.endswith("/api/auth/refresh") and refreshed.set())
+    await hers.sign_in(ann)
+    await hers.open("Ben")
     async with asyncio.timeout(TOKEN_SECONDS):
         await refreshed.wait()
     # An answer that says it has ended, too early for the clock: renewed once, and asked again.
     problem = '{"code":"token_expired","title":"","detail":"","status":401,"type":"x"}'
-    await hers.page.route(
-        "**/api/users?*",
-        lambda route: route.fulfill(status=401, content_type="application/problem+json", body=problem),
-        times=1,
-    )
-    await hers.page.get_by_label("Search conversations and people").fill(ben.username[:6])
-    await hers.page.locator(".rooms .room-link", has_text="Ben").first.wait_for()
+    refused: list[str] = []
+
+    async def refuse(route: Any) -> None:
+        refused.append(route.request.url)
+        await route.fulfill(status=401, content_type="application/problem+json", body=problem)
+
+    await hers.page.route("**/api/users?*", refuse, times=1)
+    async with hers.page.expect_response(lambda one: one.ok and "/api/users?" in one.url):
+        await hers.page.get_by_label("Search conversations and people").fill(ben.username[:6])
+    assert len(refused) == 1
     await hers.page.get_by_label("Search conversations and people").fill("")
     await hers.write("still here")
     await hers.state("still here", "sent", "delivered", "read")
@@ -92,8 +115,9 @@ async def test_what_one_sends_is_soon_on_the_others_screen(pair: Pair) -> None:
         await asyncio.sleep(0.05)
         sent = await pair.hers.page.evaluate(SEND, text)
         took.append(await shown - sent)
-    print(f"A to pixels in B: p50 {statistics.median(took):.0f} ms, worst {max(took):.0f} ms")
-    assert statistics.median(took) < 250  # 60 on a machine that does nothing else
+    p25, p50, _ = statistics.quantiles(took, n=4)
+    print(f"A to pixels in B: p25 {p25:.0f} ms, p50 {p50:.0f} ms, worst {max(took):.0f} ms")
+    assert p25 < 120  # the lower quartile: others that want the processor slow down the rest
 
 
 async def test_a_message_is_answered_changed_reacted_to_and_deleted(pair: Pair) -> None:
@@ -154,6 +178,10 @@ async def test_who_scrolls_up_just_when_the_room_is_drawn_again_stays_there(join
         await asyncio.gather(*(ben.say(room, f"line {n}-{m}") for m in range(10)))
     hers = await window(ann)
     await hers.open("Ben")
+    await hers.page.get_by_text("New messages").wait_for()
+    await hers.page.locator("hr-room .port").evaluate(
+        WALK
+    )  # a height that is only guessed would move the rest when it is seen
     await hers.page.get_by_role("button", name="Jump to the newest").click()
     await hers.row("line 5-").last.wait_for()
     await hers.page.locator("hr-room .jump").wait_for(state="hidden")
@@ -218,18 +246,16 @@ async def test_a_reload_without_a_network_keeps_what_was_read_and_what_was_not_s
     await hers.open("Ben")
     await hers.row("read me later").wait_for()
     await hers.page.evaluate("navigator.serviceWorker.ready.then(() => 1)")
-    await hers.page.wait_for_function(
-        "async () => (await (await caches.open((await caches.keys())[0])).keys()).length > 20"
-    )
+    await hers.until("async () => (await (await caches.open((await caches.keys())[0])).keys()).length > 20")
     await door.close()
     try:
         await hers.write("sent when it can be")
         await hers.page.locator("hr-room .compose-text").fill("half a tho")
-        await asyncio.sleep(0.6)  # a draft is written once a moment
+        await hers.until(ON_DISK, ["half a tho", "sent when it can be"])
         await hers.page.reload()
         await hers.row("read me later").wait_for()
         await hers.row("sent when it can be").wait_for()
-        assert await hers.page.locator("hr-room .compose-text").input_value() == "half a tho"
+        await hers.holds("half a tho")
     finally:
         await door.open()
     await hers.state("sent when it can be", "sent", "delivered")
@@ -274,10 +300,11 @@ async def test_files_show_their_way_and_what_the_scanner_says(
     await hers.page.locator("hr-room input[type=file]").set_input_files([virus])
     await hers.page.locator('[data-upload="failed"]').get_by_text("Blocked: a virus was found").wait_for()
     await hers.write("not with that")
-    assert await his.row("not with that").count() == 0
+    assert await hers.page.locator("hr-room .compose-text").input_value() == "not with that"
     await hers.page.get_by_role("button", name="Remove letter.txt").click()
     await hers.page.get_by_role("button", name="Send", exact=True).click()
     await his.row("not with that").wait_for()
+    assert await his.row("not with that").count() == 1
 
 
 async def test_a_refused_message_says_why_and_can_be_tried_again(pair: Pair) -> None:
@@ -329,7 +356,8 @@ async def test_ended_sessions_and_a_changed_password_show_the_door(join: Join, w
     here, there = await window(ann), await window(ann)
     await here.page.get_by_role("button", name="You: settings").click()
     await here.page.get_by_role("menuitem", name="Settings").click()
-    assert await here.page.locator(".session").count() >= 0
+    await here.page.locator(".session").nth(2).wait_for()
+    assert await here.page.locator(".session").count() == 3  # these two, and the one of signing up
     await here.page.get_by_role("button", name="Sign out everywhere").click()
     await (
         here.page.get_by_role("dialog", name="Sign out everywhere?")

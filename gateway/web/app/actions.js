@@ -17,6 +17,7 @@ export function react(item, emoji, mine) {
 export class Tools extends Part {
   /** @type {any} */ item = null;
   /** @type {any} */ scene = null;
+  #shown = "";
 
   show(row, item, scene) {
     if (this.parentElement?.closest("article") === row && this.item === item) return;
@@ -27,22 +28,40 @@ export class Tools extends Part {
       this.remove();
       return;
     }
+    this.#draw();
+    const stack = row.querySelector(".stack");
+    if (this.parentElement !== stack) stack.append(this);
+  }
+
+  /** The buttons are for whichever message it is at: they are made anew only when others are wanted. */
+  #draw() {
     const quick = [...new Set([...recentEmoji(), ...QUICK])].slice(0, 3);
+    const own = state.isMe(this.item.sender_id);
+    const { scene } = this;
+    const shown = [own, scene.thread, ...quick].join();
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    const focused = this.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+    const turn = (emoji) => react(this.item, emoji, mineIn(this.item, emoji));
     const tool = (name, label, act) => h("button", { type: "button", class: "tool", "aria-label": label, title: label, onclick: act }, icon(name));
-    const own = state.isMe(item.sender_id);
     this.replaceChildren(
       h(
         "div",
         { class: "tools", role: "toolbar", "aria-label": "Message" },
-        quick.map((emoji) => h("button", { type: "button", class: "tool emoji", "aria-label": `React with ${nameOfEmoji(emoji)}`, onclick: () => react(item, emoji, mineIn(item, emoji)) }, emoji)),
-        tool("smile", "React", (event) => pickEmoji(event.currentTarget, (emoji) => react(item, emoji, mineIn(item, emoji)))),
-        tool("reply", "Reply", () => scene.onReply(item)),
-        scene.thread ? null : tool("thread", "Reply in a thread", () => scene.onThread(item)),
-        own ? tool("edit", "Edit", () => scene.onEdit(item)) : null,
-        tool("more", "More", (event) => moreOf(event.currentTarget, item, scene)),
+        quick.map((emoji) => h("button", { type: "button", class: "tool emoji", "aria-label": `React with ${nameOfEmoji(emoji)}`, onclick: () => turn(emoji) }, emoji)),
+        tool("smile", "React", (event) => this.#pick(event.currentTarget)),
+        tool("reply", "Reply", () => scene.onReply(this.item)),
+        scene.thread ? null : tool("thread", "Reply in a thread", () => scene.onThread(this.item)),
+        own ? tool("edit", "Edit", () => scene.onEdit(this.item)) : null,
+        tool("more", "More", (event) => moreOf(event.currentTarget, this.item, scene)),
       ),
     );
-    row.querySelector(".stack").append(this);
+    if (focused) /** @type {any} */ (this.querySelector(`[aria-label="${CSS.escape(focused)}"]`))?.focus();
+  }
+
+  #pick(anchor) {
+    const { item } = this; // the bar may be elsewhere when one has chosen
+    pickEmoji(anchor, (emoji) => react(item, emoji, mineIn(item, emoji)));
   }
 }
 

@@ -1,13 +1,13 @@
 /** Where one writes: drafts, replies, edits, files, completion. Enter sends, Shift+Enter is a new line, ↑ edits one's last message. */
 
 import { Completion } from "./completion.js";
-import { Part, fill, h } from "./dom.js";
+import { Part, composes, fill, h, keyed } from "./dom.js";
 import { pickEmoji } from "./emoji_picker.js";
 import { icon } from "./icons.js";
 import { attempt, toast } from "./overlay.js";
 import { may, state } from "./state.js";
 import { mentionsOf } from "./text.js";
-import { Uploads, uploadChip } from "./uploads.js";
+import { Uploads, showUpload, uploadChip, uploadsOf } from "./uploads.js";
 
 const SAVE_MS = 250;
 let made = 0;
@@ -23,9 +23,9 @@ export class Composer extends Part {
   #reply = null;
   #edit = null;
   #saving = 0;
-  #kept = "";
+  #kept = "null";
   #touched = false;
-  uploads = new Uploads();
+  /** @type {Uploads} */ uploads;
 
   start() {
     made += 1;
@@ -57,11 +57,12 @@ export class Composer extends Part {
     this.hear(this.box, "keydown", (event) => this.#onKey(event));
     this.hear(this.box, "paste", (event) => this.#pasted(event));
     this.hear(state.client, "draft", (event) => this.#elsewhere(event.detail));
+    this.uploads = uploadsOf(this.#place);
     this.hear(this.uploads, "changed", () => this.#showUploads());
     this.#restore();
     // What an earlier run wrote comes from the disk a moment after the messages.
     this.hear(state, "changed", () => this.#restore());
-    this.#grow();
+    this.#showUploads();
   }
 
   stop() {
@@ -81,12 +82,18 @@ export class Composer extends Part {
   #typing = false;
 
   #restore() {
-    const draft = state.client?.drafts.get(this.#place);
-    if (!draft || this.#touched) return;
+    if (this.#touched || this.#edit || !state.client?.drafts.get(this.#place)) return;
     this.#touched = true;
-    this.box.value = draft.text ?? "";
-    const target = draft.replyTo && state.room(this.conversationId)?.messages.find((one) => one.message_id === draft.replyTo);
-    if (target) this.reply(target, { focus: false });
+    this.#showDraft();
+  }
+
+  /** Put what was being written into the box, and show what it answers. */
+  #showDraft() {
+    const draft = state.client?.drafts.get(this.#place) ?? null;
+    this.box.value = draft?.text ?? "";
+    this.#reply = (draft?.replyTo && state.room(this.conversationId)?.messages.find((one) => one.message_id === draft.replyTo)) || null;
+    this.#kept = JSON.stringify(draft);
+    this.#showAbout();
     this.#grow();
   }
 
@@ -111,7 +118,7 @@ export class Composer extends Part {
   }
 
   #typed() {
-    this.#touched = true;
+    this.#touched ||= !this.#edit;
     this.#grow();
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.#save(), SAVE_MS);
@@ -133,7 +140,7 @@ export class Composer extends Part {
   }
 
   #onKey(event) {
-    if (event.isComposing || this.completion.key(event)) return;
+    if (composes(event) || this.completion.key(event)) return;
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
       this.#submit();
@@ -150,12 +157,12 @@ export class Composer extends Part {
   }
 
   /** Answer a message. */
-  reply(item, { focus = true } = {}) {
+  reply(item) {
     this.#leaveEdit();
     this.#reply = item;
     this.#showAbout();
     this.#save();
-    if (focus) this.focus();
+    this.focus();
   }
 
   /** Change one of one's own messages. */
@@ -183,9 +190,10 @@ export class Composer extends Part {
     this.focus();
   }
 
+  /** Back: out of an edit, else out of a reply. */
   #leave() {
+    if (this.#edit) return this.#leaveEdit();
     this.#reply = null;
-    this.#leaveEdit();
     this.#showAbout();
     this.#save();
   }
@@ -193,8 +201,7 @@ export class Composer extends Part {
   #leaveEdit() {
     if (!this.#edit) return;
     this.#edit = null;
-    this.box.value = "";
-    this.#grow();
+    this.#showDraft();
   }
 
   #showAbout() {
@@ -207,7 +214,7 @@ export class Composer extends Part {
 
   #showUploads() {
     this.chips.hidden = this.uploads.list.length === 0;
-    fill(this.chips, this.uploads.list.map((one) => uploadChip(one, this.uploads)));
+    keyed(this.chips, this.uploads.list, (one) => one.key, (one) => uploadChip(one, this.uploads), showUpload);
     this.#grow();
   }
 

@@ -1,7 +1,7 @@
 /** New conversations: search for people, choose one or several, talk. */
 
 import { avatar } from "./avatar.js";
-import { fill, h } from "./dom.js";
+import { composes, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { attempt, dialog } from "./overlay.js";
 import { go } from "./router.js";
@@ -68,13 +68,14 @@ export function peopleField({ without = new Set(), onchange }) {
     draw((last = local));
     timer = setTimeout(async () => {
       const answer = await state.api.searchUsers(query.slice(0, 32)).catch(() => null);
-      if (!answer || input.value.trim().replace(/^@/, "") !== query) return;
+      if (!answer || !input.isConnected || input.value.trim().replace(/^@/, "") !== query) return;
       const users = answer.items ?? answer;
       state.people.learn(users);
       draw((last = [...users, ...local.filter((one) => !users.some((user) => user.user_id === one.user_id))]));
     }, 200);
   });
   input.addEventListener("keydown", (event) => {
+    if (composes(event)) return;
     if (event.key === "Enter") {
       event.preventDefault();
       const first = last.find((user) => !without.has(user.user_id) && !state.isMe(user.user_id) && !chosen.has(user.user_id));

@@ -59,10 +59,18 @@ export function keyed(parent, items, keyOf, make, update) {
   let at = parent.firstElementChild;
   for (const element of after.values()) {
     if (element === at) at = at.nextElementSibling;
-    else parent.insertBefore(element, at);
+    else move(parent, element, at);
   }
   parent.keyed = after;
   return fresh;
+}
+
+/** Put an element before another; the focus in it stays. */
+function move(parent, element, before) {
+  if (parent.moveBefore && element.parentNode === parent) return parent.moveBefore(element, before);
+  const focused = element.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;
+  parent.insertBefore(element, before);
+  focused?.focus({ preventScroll: true });
 }
 
 /** A custom element whose listeners end when it leaves the document. */
@@ -85,6 +93,9 @@ export class Part extends HTMLElement {
     target.addEventListener(type, listener, { ...options, signal: this.gone.signal });
   }
 }
+
+/** Whether a key belongs to a composition: in Safari the Enter that ends one says so by its code alone. */
+export const composes = (event) => event.isComposing || event.keyCode === 229;
 
 /** The arrows, Home and End move the focus among `selector` in `container`; one of them is in the order of Tab. */
 export function roving(container, selector) {

@@ -1,6 +1,6 @@
 /** A picker for emoji: those of late, then all, or those that are searched for. */
 
-import { fill, h } from "./dom.js";
+import { composes, fill, h } from "./dom.js";
 import { EMOJI, QUICK, findEmoji, nameOfEmoji } from "./emoji.js";
 import { popover } from "./overlay.js";
 import { recentEmoji, useEmoji } from "./prefs.js";
@@ -25,6 +25,7 @@ export function pickEmoji(anchor, chosen) {
   };
   search.addEventListener("input", show);
   search.addEventListener("keydown", (event) => {
+    if (composes(event)) return;
     const first = grid.querySelector("button");
     if (event.key === "Enter" && first) first.click();
     else if (event.key === "ArrowDown" && first) first.focus();

@@ -18,6 +18,7 @@ import { go, place, router } from "./router.js";
 import { openSettings } from "./settings.js";
 import { state } from "./state.js";
 import { openSwitcher } from "./switcher.js";
+import { dropUploads } from "./uploads.js";
 
 const ENDED = {
   4500: "Your session has ended. Sign in again.",
@@ -28,10 +29,18 @@ const ENDED = {
 class App extends Part {
   #panel = "";
   #room = null;
+  #store = null;
+  /** Kept when whoever was here has left. */
+  #left = Promise.resolve();
+  /** Tells the other tabs who signs out. */
+  #tabs = new BroadcastChannel("headrace-sign-out");
 
   async start() {
     state.api = new Api({ url: location.origin });
     this.hear(state, "sign-out", (event) => void this.#signOut(event.detail));
+    this.hear(this.#tabs, "message", ({ data }) => {
+      if (state.client && state.user.user_id === data) void this.#leave("You are signed out.", { forget: true });
+    });
     this.hear(state, "me", () => this.#frame());
     this.hear(router, "moved", () => this.#show());
     this.hear(document, "keydown", (event) => this.#onKey(event));
@@ -45,14 +54,15 @@ class App extends Part {
   }
 
   #door(note = "") {
-    fill(this, h("hr-sign-in", { ".note": note, ".ondone": (user) => this.#enter(user) }));
+    fill(this, h("hr-sign-in", { ".note": note, ".ondone": (user) => void this.#left.then(() => this.#enter(user)) }));
   }
 
   #enter(user) {
     state.user = { ...user };
     state.people.open(state.api, user.user_id);
     state.people.learn([{ user_id: user.user_id, username: user.username, display_name: user.display_name }]);
-    const client = new Client({ api: state.api, url: location.origin, store: new IndexedDbStore("headrace"), clientName: "headrace-web", deviceId: deviceId(), tabs: true });
+    this.#store = new IndexedDbStore("headrace");
+    const client = new Client({ api: state.api, url: location.origin, store: this.#store, clientName: "headrace-web", deviceId: deviceId(), tabs: true });
     state.client = client;
     state.presence.open(client);
     client.addEventListener("changed", (/** @type {any} */ event) => {
@@ -89,7 +99,7 @@ class App extends Part {
     this.#waiting = Boolean(conversationId) && !room;
     this.shell.classList.toggle("in-room", Boolean(conversationId));
     if (conversationId !== this.#room?.conversationId || !this.#room?.isConnected) {
-      this.#panel = "";
+      this.#closePanel();
       this.#room = room ? h("hr-room", { class: "room", role: "region", ".conversationId": conversationId, ".onpanel": (panel) => this.#turnPanel(panel) }) : null;
       fill(this.main, this.#room ?? this.#nothing(conversationId));
     }
@@ -158,21 +168,33 @@ class App extends Part {
 
   async #signOut({ everywhere }) {
     this.#leaving = true; // the socket hears of it, too
+    this.#tabs.postMessage(state.user.user_id);
     await state.api.logout({ everywhere }).catch((error) => toast(sentence(error), { bad: true }));
-    await this.#leave(everywhere ? "You are signed out everywhere." : "You are signed out.");
+    await this.#leave(everywhere ? "You are signed out everywhere." : "You are signed out.", { forget: true });
   }
 
-  async #leave(note) {
+  /** `forget`: nothing of theirs stays on this device. */
+  async #leave(note, { forget = false } = {}) {
     const { client } = state;
     this.#leaving = false;
     state.client = null;
     state.people.forget();
+    dropUploads();
     for (const one of document.querySelectorAll("dialog")) one.close();
     this.shell = null;
     history.replaceState(null, "", "/");
+    this.#left = this.#close(client, forget).catch(() => {});
     this.#door(note);
-    await client?.close();
+    await this.#left;
     document.title = "Headrace";
+  }
+
+  /** Each tab forgets after what it wrote last. */
+  async #close(client, forget) {
+    await client?.close();
+    if (!forget) return;
+    await this.#store.forget(state.user.user_id);
+    this.#store.close();
   }
 }
 

@@ -30,7 +30,10 @@ export class People extends EventTarget {
 
   forget() {
     if (this.#place) localStorage.removeItem(this.#place);
-    this.#known.clear();
+    clearTimeout(this.#saving);
+    this.#api = null;
+    this.#known = new Map();
+    this.#wanted.clear();
   }
 
   /** What is known of somebody; who is not known is asked for, and `changed` tells. */
@@ -46,6 +49,7 @@ export class People extends EventTarget {
 
   /** Take in people whom an answer named. */
   learn(users) {
+    if (!this.#api) return; // an answer that came when they had left
     let changed = false;
     for (const user of users) {
       const before = this.#known.get(user.user_id);
@@ -73,12 +77,15 @@ export class People extends EventTarget {
       const [userId] = this.#wanted;
       this.#wanted.delete(userId);
       this.#asking += 1;
+      const known = this.#known;
+      // An answer is for whoever asked.
+      const learn = (users) => this.#known === known && this.learn(users);
       this.#api
         .getUser(userId)
-        .then((user) => this.learn([user]))
+        .then((user) => learn([user]))
         .catch((error) => {
           // Somebody erased has no name any more; whatever else went wrong is tried again when somebody looks.
-          if (error?.status === 404) this.learn([{ user_id: userId, username: "", display_name: "Somebody who left" }]);
+          if (error?.status === 404) learn([{ user_id: userId, username: "", display_name: "Somebody who left" }]);
         })
         .finally(() => {
           this.#asking -= 1;

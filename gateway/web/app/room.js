@@ -2,6 +2,7 @@
 
 import "./composer.js";
 import "./timeline.js";
+import { reconnectDelay } from "../sdk/backoff.js";
 import { roomAvatar } from "./avatar.js";
 import { Part, announce, fill, h } from "./dom.js";
 import { count, names } from "./format.js";
@@ -17,6 +18,9 @@ export class Room extends Part {
   conversationId = "";
   /** @type {(panel: string) => void} */ onpanel = () => {};
   #loading = false;
+  #reaching = false;
+  #pausing = 0;
+  #failures = 0;
   #dividing = null;
   #seen = 0;
   #reading = 0;
@@ -46,6 +50,7 @@ export class Room extends Part {
     this.hear(state.people, "changed", () => this.#renamed());
     this.hear(state.presence, "changed", () => this.#drawSubtitle());
     this.hear(document, "visibilitychange", () => this.#onFocus());
+    this.hear(state.client, "link", () => this.#linked());
     this.hear(window, "focus", () => this.#onFocus());
     this.hear(window, "blur", () => this.#onBlur());
     this.hear(this, "keydown", (event) => this.#onKey(event));
@@ -58,6 +63,7 @@ export class Room extends Part {
   stop() {
     clearInterval(this.ticking);
     clearTimeout(this.#reading);
+    clearTimeout(this.#pausing);
     void state.client?.unwatch(this.conversationId);
   }
 
@@ -66,10 +72,14 @@ export class Room extends Part {
     const { dividerSeq } = this.timeline.scene;
     const first = this.room.messages[0]?.seq;
     if (dividerSeq === null || !first || first <= dividerSeq + 1 || !this.room.hasOlder) return;
-    this.#loading = true;
+    const put = this.timeline.put;
+    this.#loading = this.#reaching = true;
     const shown = await state.client.loadAround(this.conversationId, dividerSeq + 1).catch(() => false);
-    this.#loading = false;
-    if (shown && this.isConnected) this.timeline.begin(this.#items(), { dividerSeq });
+    this.#loading = this.#reaching = false;
+    if (!shown || !this.isConnected) return;
+    // Whoever has written or scrolled meanwhile stays where they are.
+    if (this.timeline.scene.dividerSeq !== dividerSeq || this.timeline.put !== put) state.client.showLatest(this.conversationId);
+    else this.timeline.begin(this.#items(), { dividerSeq });
   }
 
   /** What the list shows: replies in threads stay there. */
@@ -94,6 +104,7 @@ export class Room extends Part {
     this.room = room;
     this.timeline.scene.room = room;
     this.timeline.scene.refreshIndex();
+    if (this.#reaching && room.hasNewer) return; // whether that is shown is about to be decided
     const before = this.timeline.items[this.timeline.items.length - 1];
     const items = this.#items();
     // Come while nobody looked: they are new from here on.
@@ -119,19 +130,34 @@ export class Room extends Part {
   }
 
   async #older() {
-    if (this.#loading || !this.room?.hasOlder) return;
+    if (this.#loading || this.#pausing || !this.room?.hasOlder) return;
     this.#loading = true;
     this.timeline.port.setAttribute("aria-busy", "true");
+    let pauseMs = 30;
     try {
       await state.client.loadOlder(this.conversationId);
-    } catch {
-      // Not reachable: asked for again when somebody scrolls there.
+      this.#failures = 0;
+    } catch (error) {
+      pauseMs = reconnectDelay(this.#failures, Math.random, error?.retryAfterMs);
+      this.#failures += 1;
     }
     this.timeline.port.setAttribute("aria-busy", "false");
-    setTimeout(() => {
-      this.#loading = false;
-      if (this.isConnected && this.#items().length < 15) void this.#older();
-    }, 30);
+    this.#loading = false;
+    if (this.isConnected) this.#pausing = setTimeout(() => this.#goOn(), pauseMs);
+  }
+
+  /** The pause is over: what is here does not fill the screen yet? */
+  #goOn() {
+    clearTimeout(this.#pausing);
+    this.#pausing = 0;
+    if (this.#items().length < 15) void this.#older();
+  }
+
+  /** What failed for want of a connection need not wait any more. */
+  #linked() {
+    if (state.client?.link !== "connected" || this.#failures === 0) return;
+    this.#failures = 0;
+    this.#goOn();
   }
 
   async #newer() {

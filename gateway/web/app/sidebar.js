@@ -2,7 +2,7 @@
 
 import { avatar, roomAvatar } from "./avatar.js";
 import { newConversation, openDirect } from "./create.js";
-import { Part, fill, h, keyed, roving } from "./dom.js";
+import { Part, composes, fill, h, keyed, roving } from "./dom.js";
 import { brief } from "./format.js";
 import { icon } from "./icons.js";
 import { progress } from "./message.js";
@@ -111,20 +111,26 @@ export class Sidebar extends Part {
     this.#later();
   }
 
+  /** People who are found, and the way to more. */
   #drawFoot(rooms) {
     const many = [...state.view.rooms.values()].filter(isArchived).length;
-    if (this.#query) {
-      const known = new Set(rooms.filter(isDirect).map(otherOf));
-      const people = this.#found.filter((user) => !known.has(user.user_id) && !state.isMe(user.user_id));
-      fill(this.more, people.length > 0 ? [h("h2", { class: "label" }, "People"), h("ul", { class: "rooms" }, people.map((user) => h("li", null, h("button", { type: "button", class: "room-link", tabindex: "0", onclick: () => this.#talk(user) }, avatar(user.user_id), h("span", { class: "room-text" }, h("span", { class: "room-name", dir: "auto" }, user.display_name), h("span", { class: "room-last" }, `@${user.username}`))))))] : null);
-      fill(this.foot, rooms.length + people.length === 0 ? h("p", { class: "quiet centered" }, "Nothing by that name.") : null);
-      return;
-    }
-    fill(this.more);
-    if (this.#archived) fill(this.foot, h("button", { type: "button", class: "foot-button", onclick: () => this.#showArchived(false) }, icon("back"), "All conversations"));
-    else if (many > 0) fill(this.foot, h("button", { type: "button", class: "foot-button", onclick: () => this.#showArchived(true) }, icon("archive"), `Archived · ${many}`));
-    else if (rooms.length === 0) fill(this.foot, h("div", { class: "nothing" }, icon("wave"), h("p", null, "No conversations yet."), h("button", { type: "button", class: "button primary", onclick: () => newConversation() }, "Start one")));
-    else fill(this.foot);
+    const known = new Set(rooms.filter(isDirect).map(otherOf));
+    const people = this.#query ? this.#found.filter((user) => !known.has(user.user_id) && !state.isMe(user.user_id)) : [];
+    const empty = rooms.length + people.length === 0;
+    refill(this.more, people, () => this.#people(people));
+    refill(this.foot, [this.#query !== "", this.#archived, many, empty], () => this.#foot(many, empty));
+  }
+
+  #people(people) {
+    if (people.length === 0) return null;
+    return [h("h2", { class: "label" }, "People"), h("ul", { class: "rooms" }, people.map((user) => h("li", null, h("button", { type: "button", class: "room-link", tabindex: "0", onclick: () => this.#talk(user) }, avatar(user.user_id), h("span", { class: "room-text" }, h("span", { class: "room-name", dir: "auto" }, user.display_name), h("span", { class: "room-last" }, `@${user.username}`))))))];
+  }
+
+  #foot(many, empty) {
+    if (this.#query) return empty ? h("p", { class: "quiet centered" }, "Nothing by that name.") : null;
+    if (this.#archived) return h("button", { type: "button", class: "foot-button", onclick: () => this.#showArchived(false) }, icon("back"), "All conversations");
+    if (many > 0) return h("button", { type: "button", class: "foot-button", onclick: () => this.#showArchived(true) }, icon("archive"), `Archived · ${many}`);
+    return empty ? h("div", { class: "nothing" }, icon("wave"), h("p", null, "No conversations yet."), h("button", { type: "button", class: "button primary", onclick: () => newConversation() }, "Start one")) : null;
   }
 
   #showArchived(on) {
@@ -147,7 +153,7 @@ export class Sidebar extends Part {
     if (!query || query.length > 32) return;
     this.#searching = setTimeout(async () => {
       const answer = await state.api.searchUsers(query).catch(() => null);
-      if (!answer || this.#query.replace(/^@/, "") !== query) return;
+      if (!answer || !this.isConnected || this.#query.replace(/^@/, "") !== query) return;
       this.#found = answer.items ?? answer;
       state.people.learn(this.#found);
       this.#draw();
@@ -155,6 +161,7 @@ export class Sidebar extends Part {
   }
 
   #onSearchKey(event) {
+    if (composes(event)) return;
     const first = /** @type {any} */ (this.querySelector(".rooms .room-link"));
     if (event.key === "Escape") this.#clear();
     else if (event.key === "ArrowDown") first?.focus();
@@ -169,6 +176,14 @@ export class Sidebar extends Part {
     const next = theme() === "dark" ? "light" : "dark";
     menu(anchor, "You", [status("online", "Online"), status("away", "Away"), status("busy", "Busy"), { icon: "sun", label: next === "dark" ? "Dark theme" : "Light theme", act: () => setTheme(next) }, { icon: "gear", label: "Settings", act: () => openSettings() }]);
   }
+}
+
+/** Fill an element, unless it shows this already: the focus in it stays, and a click on it is not lost. */
+function refill(element, shown, make) {
+  const signature = JSON.stringify(shown);
+  if (element.signature === signature) return;
+  element.signature = signature;
+  fill(element, make());
 }
 
 function usernameOf(room) {

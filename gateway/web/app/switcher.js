@@ -1,7 +1,7 @@
 /** Ctrl+K: go to a conversation by a few letters. */
 
 import { roomAvatar } from "./avatar.js";
-import { fill, h } from "./dom.js";
+import { composes, fill, h } from "./dom.js";
 import { brief } from "./format.js";
 import { dialog } from "./overlay.js";
 import { go } from "./router.js";
@@ -36,6 +36,7 @@ export function openSwitcher() {
   };
   input.addEventListener("input", draw);
   input.addEventListener("keydown", (event) => {
+    if (composes(event)) return;
     if (event.key === "ArrowDown") at = Math.min(found.length - 1, at + 1);
     else if (event.key === "ArrowUp") at = Math.max(0, at - 1);
     else if (event.key === "Enter" && found[at]) choose(found[at]);

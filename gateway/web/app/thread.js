@@ -5,7 +5,7 @@ import "./timeline.js";
 import { Part, fill, h } from "./dom.js";
 import { count } from "./format.js";
 import { icon } from "./icons.js";
-import { renderRow } from "./message.js";
+import { renderRow, signatureOf } from "./message.js";
 import { go } from "./router.js";
 import { makeScene } from "./scene.js";
 import { state } from "./state.js";
@@ -16,6 +16,7 @@ export class Thread extends Part {
   /** @type {(id: string) => void} */ onjump = () => {};
   #seen = 0;
   #root = null;
+  #shown = "";
   #loading = false;
   #whole = false;
 
@@ -33,7 +34,7 @@ export class Thread extends Part {
     this.timeline.begin(this.#items());
     this.#draw();
     this.hear(state, "changed", (event) => this.#onChanged(event.detail));
-    this.hear(state.people, "changed", () => this.#draw());
+    this.hear(state.people, "changed", () => this.#renamed());
     this.hear(this, "keydown", (event) => {
       if (event.key !== "Escape" || event.defaultPrevented || event.target.closest("[popover]")) return;
       event.preventDefault();
@@ -75,11 +76,20 @@ export class Thread extends Part {
     this.#draw();
   }
 
+  #renamed() {
+    this.timeline.scene.namesVersion += 1;
+    this.timeline.refresh();
+    this.#draw();
+  }
+
   #draw() {
     this.#root = state.room(this.conversationId)?.thread(this.rootId).root ?? this.#root;
     if (!this.#root || !this.isConnected) return;
-    const scene = this.timeline.scene;
-    fill(this.top, renderRow({ item: this.#root, newDay: false, divided: false, first: true, last: true }, { ...scene, thread: true }));
+    const { scene } = this.timeline;
+    const row = { item: this.#root, newDay: false, divided: false, first: true, last: true };
+    const shown = signatureOf(row, scene);
+    if (shown !== this.#shown) fill(this.top, renderRow(row, scene));
+    this.#shown = shown;
     this.said.textContent = count(this.#items().filter((one) => !one.deleted_at).length, "reply", "replies");
   }
 

@@ -57,6 +57,12 @@ export class Timeline extends Part {
     return this.#stuck;
   }
 
+  /** What it was put to, until somebody moves it. */
+  get put() {
+    this.#heed();
+    return this.#target;
+  }
+
   get items() {
     return this.#items;
   }
@@ -278,10 +284,13 @@ export class Timeline extends Part {
    */
   #heed() {
     const { scrollTop, scrollHeight, clientHeight } = this.port;
-    if (Math.abs(scrollTop - this.#stood) < 1) return;
+    const before = this.#stood;
+    if (Math.abs(scrollTop - before) < 1) return;
     this.#stood = scrollTop;
     this.#target = null;
-    this.#stuck = scrollHeight - scrollTop - clientHeight < NEAR_END && !this.scene.room?.hasNewer;
+    const left = scrollHeight - scrollTop - clientHeight;
+    // Near the end is at the end for whoever comes down, not for whoever just leaves it.
+    this.#stuck = (left < 2 || (left < NEAR_END && scrollTop > before)) && !this.scene.room?.hasNewer;
   }
 
   #onScroll() {

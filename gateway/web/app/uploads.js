@@ -9,6 +9,22 @@ import { state } from "./state.js";
 
 const MOST = 10;
 
+/** Where one writes: what was chosen there stays there while one looks elsewhere. @type {Map<string, Uploads>} */
+const places = new Map();
+
+/** The uploads of a place where one writes. */
+export function uploadsOf(place) {
+  const known = places.get(place) ?? new Uploads();
+  places.set(place, known);
+  return known;
+}
+
+/** Whoever signs out takes all of them along. */
+export function dropUploads() {
+  for (const uploads of places.values()) for (const one of uploads.list) uploads.remove(one);
+  places.clear();
+}
+
 export class Uploads extends EventTarget {
   /** @type {any[]} */ list = [];
 
@@ -97,14 +113,27 @@ export class Uploads extends EventTarget {
 /** One upload as it is shown above the text. */
 export function uploadChip(upload, uploads) {
   const { file } = upload;
-  const note = upload.error ?? (upload.attachment ? `${bytes(file.size)}, ${upload.attachment.status === "clean" ? "checked" : "being checked"}` : `${bytes(file.size)}, ${Math.round(upload.sent * 100)} %`);
-  const bar = h("progress", { max: "1", ".value": upload.sent, "aria-label": `Upload of ${file.name}` });
-  return h(
+  const note = h("span", { class: "file-note" });
+  const bar = h("progress", { max: "1", "aria-label": `Upload of ${file.name}` });
+  const again = h("button", { type: "button", class: "plain-button", "aria-label": `Try ${file.name} again`, onclick: () => uploads.retry(upload) }, icon("retry"));
+  const chip = h(
     "div",
-    { class: `chip ${upload.error ? "bad" : ""}`, "data-upload": upload.error ? "failed" : upload.attachment ? "done" : "busy" },
+    { class: "chip", ".note": note, ".bar": bar, ".again": again },
     upload.preview ? h("img", { src: upload.preview, alt: "", width: 40, height: 40 }) : h("span", { class: "file-icon" }, icon("file")),
-    h("span", { class: "file-text" }, h("span", { class: "file-name", dir: "auto" }, file.name || "pasted"), h("span", { class: "file-note" }, note), upload.attachment || upload.error ? null : bar),
-    upload.error && !upload.refused ? h("button", { type: "button", class: "plain-button", "aria-label": `Try ${file.name} again`, onclick: () => uploads.retry(upload) }, icon("retry")) : null,
+    h("span", { class: "file-text" }, h("span", { class: "file-name", dir: "auto" }, file.name || "pasted"), note, bar),
+    again,
     h("button", { type: "button", class: "plain-button", "aria-label": `Remove ${file.name}`, onclick: () => uploads.remove(upload) }, icon("close")),
   );
+  showUpload(chip, upload);
+  return chip;
+}
+
+/** How far it is now. The chip stays, so that a click on it is not lost, nor the focus. */
+export function showUpload(chip, { file, error, refused, attachment, sent }) {
+  chip.dataset.upload = error ? "failed" : attachment ? "done" : "busy";
+  chip.classList.toggle("bad", Boolean(error));
+  chip.note.textContent = error ?? `${bytes(file.size)}, ${attachment ? (attachment.status === "clean" ? "checked" : "being checked") : `${Math.round(sent * 100)} %`}`;
+  chip.bar.value = sent;
+  chip.bar.hidden = Boolean(attachment || error);
+  chip.again.hidden = !error || Boolean(refused);
 }
