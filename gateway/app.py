@@ -33,7 +33,7 @@ from gateway.answers import Answers
 from gateway.files_health import FilesHealth
 from gateway.grants import Grants
 from gateway.health import Health, internal_routes, public_routes
-from gateway.http import PunctualProtocol
+from gateway.http import IDLE_SECONDS, PunctualProtocol
 from gateway.intake import Intake
 from gateway.limiter import Limiter
 from gateway.listeners import Listeners
@@ -256,6 +256,7 @@ def make_server(application: Starlette, trusted_proxies: Sequence[str]) -> uvico
             server_header=False,
             forwarded_allow_ips=list(trusted_proxies),
             timeout_graceful_shutdown=REQUESTS_SECONDS,
+            timeout_keep_alive=IDLE_SECONDS,
             backlog=BACKLOG,
             **uvicorn_options(),
         )

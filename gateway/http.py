@@ -10,7 +10,10 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS: Final = 10.0
-"""From when a connection is free until the next request's headers are here."""
+"""From when a connection is made, or says the first of a further request, until that request's headers are here."""
+IDLE_SECONDS: Final = 75
+"""How long a connection that was served may wait for its next request. Longer than load balancers (60 s) and clients (5 s) keep theirs:
+else a request would now and then meet the end of its connection."""
 MAX_HEAD: Final = 64 * 1024
 
 
@@ -24,7 +27,8 @@ class PunctualProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """A client is there."""
         super().connection_made(transport)
-        self._await_head()
+        self._head_bytes = 0
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -34,6 +38,8 @@ class PunctualProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """It says something."""
         if self._head_bytes is not None:
+            if self._head_timer is None:
+                self._start_timer()
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD + len(data):  # what came with the last of it may be a body
                 self.transport.abort()
@@ -46,14 +52,12 @@ class PunctualProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """A request is served; another may be waiting."""
+        """A request is served; another may be waiting. Who is silent from here on is uvicorn's to end (`IDLE_SECONDS`)."""
         super().on_response_complete()
         if self.cycle.response_complete and not self.transport.is_closing():
-            self._await_head()
+            self._head_bytes = 0
 
-    def _await_head(self) -> None:
-        self._have_head()
-        self._head_bytes = 0
+    def _start_timer(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def _have_head(self) -> None:

@@ -86,21 +86,33 @@ async def test_a_head_that_does_not_end_ends_the_connection(said: list[bytes]) -
         assert 0.3 < await dropped_after(port, *said, pause=0.05) < DEFAULT_HEAD_SECONDS / 2
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_the_head_of_a_further_request_has_to_end_too() -> None:
+    async with serving() as port:
+        said = [b"GET /whoami HTTP/1.1\r\nHost: a\r\n\r\n", b"GET / HTTP/1.1\r\n", *[b"X: y\r\n"] * 20]
+        assert 0.4 < await dropped_after(port, *said, pause=0.05) < DEFAULT_HEAD_SECONDS / 2
+
+
+async def test_who_was_served_and_is_silent_stays_longer_than_load_balancers_keep_connections() -> None:
+    server = make_server(make_application([], load_settings({}, environment="development")), ())
+    assert server.config.timeout_keep_alive > 60
+
+
 async def test_a_head_without_a_bound_ends_the_connection() -> None:
     async with serving() as port:
         endless = [b"GET / HTTP/1.1\r\nHost: a\r\n", *[b"X-Filler: " + b"x" * 8000 + b"\r\n"] * 30]
         assert await dropped_after(port, *endless) < 2.0
 
 
-async def test_requests_one_after_the_other_and_all_at_once_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "HEAD_SECONDS", 2.0)
+@pytest.mark.usefixtures("impatient")
+async def test_requests_one_after_the_other_and_all_at_once_are_served() -> None:
     request = b"GET /whoami HTTP/1.1\r\nHost: a\r\n\r\n"
     async with serving() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(5):  # longer together than one head may take
+        for _ in range(2):
             writer.write(request)
             assert await reader.readuntil(b"http") != b""
-            await asyncio.sleep(0.45)
+            await asyncio.sleep(0.6)  # longer than a head may take: it has not begun
         writer.write(request * 20)
         for _ in range(20):
             assert await reader.readuntil(b"http") != b""
