@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Generator
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Sequence
 from typing import Final
 
 import structlog
@@ -15,16 +15,18 @@ from backplane.objects.shapes import Upload
 from backplane.scans import Scans
 from backplane.settings import Settings
 from backplane.store.attachments import Attachments, StoredAttachment, next_version
+from backplane.store.together import Together
 from gateway.problems import Problem
-from schemas.ids import UserId
+from schemas.ids import AttachmentId, UserId
 
 CHUNK_SECONDS: Final = 30.0
 """How long a client may be silent in the middle of its upload."""
 SLOWEST_BYTES_PER_SECOND: Final = 16_384
 """An upload is given up when it takes longer than this and `CHUNK_SECONDS`: it has one of a few places."""
 BUSY_RETRY_MS: Final = 2000
-ANNOUNCED_AT_ONCE: Final = 2
-"""To see whether there is room reads all of a person's files: however many come at once, messages go on in the database beside it."""
+ANNOUNCED_AT_ONCE: Final = 50
+"""To see whether there is room reads all of a person's files: for those that come at once it is read once, and messages go on in the
+database beside it."""
 _ROUNDS: Final = 5
 
 _log = structlog.get_logger(__name__)
@@ -38,7 +40,9 @@ class Uploads:
         self._slots = asyncio.Semaphore(settings.uploads_at_once)
         self._passing: Counter[UserId] = Counter()
         self._most_each = max(1, settings.uploads_at_once // 2)
-        self._announcing = asyncio.Semaphore(ANNOUNCED_AT_ONCE)
+        self._rooms = Together[StoredAttachment, StoredAttachment | None](
+            self._take_room, lanes=1, limit=ANNOUNCED_AT_ONCE
+        )
 
     @property
     def objects(self) -> Objects:
@@ -62,21 +66,18 @@ class Uploads:
             raise Problem("scanner_unavailable")
 
     async def announce(self, wanted: StoredAttachment) -> StoredAttachment:
-        """Take the file's room, then look whether it was there: of two at once that do not both fit, none is taken. Returns what is stored.
+        """Take the file's room if there is as much. Returns what is stored.
 
         Raises:
             Problem: `quota_exceeded`.
         """
-        store, quota = self._attachments, self._settings.attachment_quota_bytes
-        async with self._announcing:
-            # Looked at before, too: one that can not fit must not be in the way of another that does, if only for a moment.
-            if await store.used_bytes(wanted.owner_id) + wanted.size <= quota:
-                stored = await store.create(wanted)
-                if await store.used_bytes(wanted.owner_id) <= quota:
-                    return stored
-                if stored is wanted:  # one that was there before is a repeat's, who was told that there is room
-                    await store.discard(wanted.attachment_id)
-        raise Problem("quota_exceeded", f"Your files may take {quota} bytes together; delete messages that hold some.")
+        stored = await self._rooms.call([wanted])
+        if stored is None:
+            quota = self._settings.attachment_quota_bytes
+            raise Problem(
+                "quota_exceeded", f"Your files may take {quota} bytes together; delete messages that hold some."
+            )
+        return stored
 
     async def form(self, attachment: StoredAttachment) -> Upload:
         """A form that takes this file and no other."""
@@ -165,6 +166,31 @@ class Uploads:
                 file_name=attachment.name,
                 content_type=attachment.served_type or "application/octet-stream",
             )
+
+    async def _take_room(self, calls: list[Sequence[StoredAttachment]]) -> list[StoredAttachment | None]:
+        """Take the room of files that were announced at once, in their order; what is stored of each, None where it does not fit.
+
+        Looked at again afterwards: of two gateways' files that do not fit together, none is taken.
+        """
+        quota = self._settings.attachment_quota_bytes
+        wanted = {one.attachment_id: one for (one,) in calls}
+        owners = {one.owner_id for one in wanted.values()}
+        used = Counter(await self._attachments.used_bytes(owners))
+        stored: dict[AttachmentId, StoredAttachment | None] = dict.fromkeys(wanted)
+        for key, one in wanted.items():
+            # Looked at before, too: one that can not fit must not be in the way of another that does, if only for a moment.
+            if used[one.owner_id] + one.size <= quota:
+                used[one.owner_id] += one.size
+                stored[key] = await self._attachments.create(one)
+            else:
+                stored[key] = await self._attachments.get(key)  # a repeat, which takes no more room
+        used = await self._attachments.used_bytes(owners)
+        for key, one in wanted.items():
+            # One that was there before is a repeat's, who was told that there is room.
+            if stored[key] is one and used.get(one.owner_id, 0) > quota:
+                stored[key] = None
+                await self._attachments.discard(key)
+        return [stored[one.attachment_id] for (one,) in calls]
 
     async def _ask(self, attachment: StoredAttachment) -> None:
         try:

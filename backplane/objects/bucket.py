@@ -16,6 +16,8 @@ from backplane.objects.shapes import ObjectInfo
 
 PAGE: Final = 1000
 CHUNK_BYTES: Final = 256 * 1024
+_CHUNKS_AT_ONCE: Final = 16
+"""Of what is only summed up: a change of threads for each chunk would take a third more of the processor."""
 ABORT_SECONDS: Final = 5.0
 SOURCE_ETAG: Final = "source-etag"
 """The metadata of what was promoted: which content it was."""
@@ -68,20 +70,12 @@ class Bucket:
             Absent: there is no such object.
             Transient: S3 is away, or was lost on the way.
         """
-        what = self._what("read")
-        try:
-            answer: Any = await self._driver.read(
-                what, lambda s3: s3.get_object(Bucket=self.name, Key=key, IfMatch=f'"{etag}"'), lost=_close_answer
-            )
-        except Absent:
-            await self._must_exist()
-            raise
-        body: Any = answer["Body"]
+        body = await self._open(key, etag)
 
         def close(_: bytes | None = None) -> None:
             body.close()
 
-        while chunk := await self._driver.once(what, lambda: body.read(CHUNK_BYTES), lost=close):
+        while chunk := await self._driver.once(self._what("read"), lambda: body.read(CHUNK_BYTES), lost=close):
             try:
                 yield chunk
             except BaseException:
@@ -89,11 +83,19 @@ class Bucket:
                 raise
 
     async def sha256(self, key: str, *, etag: str) -> str:
-        """The digest of the content, in hex, read from its beginning to its end. Raises as `read`."""
+        """The digest of the content, in hex, made in the thread that reads it, a few MiB at a time. Raises as `read`."""
+        body = await self._open(key, etag)
         digest = hashlib.sha256()
-        async with aclosing(self.read(key, etag=etag)) as chunks:
-            async for chunk in chunks:
+
+        def go_on() -> bool:
+            for _ in range(_CHUNKS_AT_ONCE):
+                if not (chunk := body.read(CHUNK_BYTES)):
+                    return False
                 digest.update(chunk)
+            return True
+
+        while await self._driver.once(self._what("read"), go_on, lost=lambda _: body.close()):
+            pass
         return digest.hexdigest()
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes], content_type: str, size: int) -> str:
@@ -153,6 +155,19 @@ class Bucket:
             following = {name: marker for name, marker in markers.items() if marker}  # SeaweedFS names one alone
             if not answer.get("IsTruncated") or not following:
                 return ended
+
+    async def _open(self, key: str, etag: str) -> Any:
+        """The body of an answer, to be read on. Raises as `read`."""
+        try:
+            answer: Any = await self._driver.read(
+                self._what("read"),
+                lambda s3: s3.get_object(Bucket=self.name, Key=key, IfMatch=f'"{etag}"'),
+                lost=_close_answer,
+            )
+        except Absent:
+            await self._must_exist()
+            raise
+        return answer["Body"]
 
     async def _must_exist(self) -> None:
         """What is absent may be the bucket: the answer to HEAD has no words, and not every server says so where there is a condition."""

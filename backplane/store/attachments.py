@@ -4,7 +4,7 @@ Every change raises `version` and is made only on the version that it was decide
 status that it will show, and whoever changes the status afterwards finds the message to tell (hole C12, docs/adr/0005).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec import UNSET
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from backplane.store.documents import Database, Document, find_in, find_range, from_document, to_document
+from backplane.store.documents import Database, Document, chunks, find_in, find_range, from_document, to_document
 from backplane.store.failures import reading, writing
 from backplane.store.swaps import Swap, fields_of, swap
 from schemas.attachments import REFUSED, Attachment, AttachmentStatus, Carried, Thumbnail
@@ -153,14 +153,17 @@ class Attachments:
         """Take a count back: the file was not at fault."""
         await self._count(attachment_id, -1)
 
-    async def used_bytes(self, owner_id: UserId) -> int:
-        """How much room a person's files take."""
-        matched: Document = {"owner_id": owner_id, "status": {"$nin": _TAKES_NO_ROOM}, **_STAYS}
-        summed: Document = {"_id": "$owner_id", "bytes": {"$sum": "$size"}}
-        with reading():
-            cursor = await self._attachments.aggregate([{"$match": matched}, {"$group": summed}])
-            found = await cursor.to_list()
-        return int(found[0]["bytes"]) if found else 0
+    async def used_bytes(self, owner_ids: Iterable[UserId]) -> dict[UserId, int]:
+        """How much room people's files take; who has none is left out."""
+        used: dict[UserId, int] = {}
+        for chunk in chunks(list(owner_ids)):
+            of_these = {"$in": list(chunk)} if len(chunk) > 1 else chunk[0]
+            matched: Document = {"owner_id": of_these, "status": {"$nin": _TAKES_NO_ROOM}, **_STAYS}
+            summed: Document = {"_id": "$owner_id", "bytes": {"$sum": "$size"}}
+            with reading():
+                cursor = await self._attachments.aggregate([{"$match": matched}, {"$group": summed}])
+                used |= {one["_id"]: int(one["bytes"]) for one in await cursor.to_list()}
+        return used
 
     async def scanned_before(self, digest: str, signatures: str) -> str | None:
         """What the scanner said of this very content with these very signatures; None if it was not asked.

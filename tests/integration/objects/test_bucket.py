@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -42,6 +43,22 @@ async def test_chunks_are_small(objects: Objects) -> None:
     sizes = [len(chunk) async for chunk in objects.quarantine.read("chunks", etag=etag)]
     assert sum(sizes) == 1_000_000
     assert max(sizes) <= 256 * 1024
+
+
+@pytest.mark.parametrize("size", [0, 1, 256 * 1024, WHOLE_BYTES, 3 * WHOLE_BYTES - 7])
+async def test_the_digest_is_of_the_whole_content(objects: Objects, size: int) -> None:
+    content = secrets.token_bytes(size)
+    etag = await put(objects, "digest", content)
+    assert await objects.quarantine.sha256("digest", etag=etag) == hashlib.sha256(content).hexdigest()
+
+
+async def test_there_is_no_digest_of_what_was_swapped_or_is_not_there(objects: Objects) -> None:
+    etag = await put(objects, "digested", b"harmless")
+    await put(objects, "digested", b"harmful!")
+    with pytest.raises(Changed):
+        await objects.quarantine.sha256("digested", etag=etag)
+    with pytest.raises(Absent):
+        await objects.quarantine.sha256("nothing", etag=etag)
 
 
 async def test_what_was_swapped_after_the_look_is_not_read(objects: Objects) -> None:

@@ -107,6 +107,23 @@ async def test_killed_while_it_is_written(frail: Objects, mortal: Server) -> Non
     assert driver_threads() == 0
 
 
+async def test_killed_while_it_is_digested(frail: Objects, mortal: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a content has no digest, and the thread is free again."""
+    etag = await put(frail, "digest", bytes(32 * MIB))
+
+    class Fatal:
+        def update(self, _: bytes) -> None:
+            mortal.kill()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backplane.objects.bucket.hashlib.sha256", Fatal)
+        async with asyncio.timeout(10):
+            with pytest.raises(Transient):
+                await frail.quarantine.sha256("digest", etag=etag)
+    await frail.close()
+    assert driver_threads() == 0
+
+
 async def test_frozen_calls_end_by_themselves(frail: Objects, mortal: Server) -> None:
     """A write that was sent may have been done: `Unknown`. Links are signed meanwhile, and no thread is left."""
     etag = await put(frail, "frozen", bytes(32 * MIB))
