@@ -187,6 +187,32 @@ async def test_who_does_something_before_the_unread_has_come_stays_there(join: J
     assert looked_at in seen
 
 
+async def test_who_jumps_before_the_unread_has_come_gets_there(join: Join, window: Open) -> None:
+    ann, ben = await join("Ann"), await join("Ben")
+    room = await ann.direct(ben)
+    lines = await asyncio.gather(*(ben.say(room, f"line {n}") for n in range(160)))
+    middle = sorted(lines, key=lambda line: line["seq"])[50]
+    text = middle["content"]["text"]
+    hers = await window(ann)
+    go_on, jumped = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Any) -> None:
+        if not jumped.is_set():
+            await go_on.wait()
+        await route.continue_()
+
+    await hers.page.route(f"**/api/conversations/{room}/messages?*", hold)
+    async with hers.page.expect_request(lambda one: "before_seq" in one.url):
+        await hers.open("Ben")
+    jumped.set()
+    await hers.page.evaluate("id => { document.querySelector('hr-room').jump(id); }", middle["message_id"])
+    await hers.page.wait_for_timeout(500)  # what is asked for now is answered first
+    go_on.set()
+    await hers.page.wait_for_function(f"async () => {{ await ({FRAMES})(); return ({IN_VIEW})().includes('{text}'); }}")
+    await hers.page.wait_for_timeout(500)
+    assert text in await hers.page.evaluate(IN_VIEW)
+
+
 async def test_a_file_on_its_way_can_be_removed_and_waits_where_it_was_put(join: Join, window: Open) -> None:
     ann, ben = await join("Ann"), await join("Ben")
     await ann.group("Mill", ben)

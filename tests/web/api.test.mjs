@@ -201,6 +201,42 @@ test('what is refused is refused at once, and an empty file is none', async () =
   await store.stop();
 });
 
+/** A line that breaks at every try, where `reach` says: how many bytes were sent by then; null: it does not break. */
+function breaking(reach, context) {
+  let tries = 0;
+  context.mock.method(Math, 'random', () => 0); // no pauses
+  globalThis.XMLHttpRequest = class {
+    upload = {};
+    open() {}
+    setRequestHeader() {}
+    send() {
+      const sent = reach((tries += 1));
+      this.upload.onprogress({ loaded: sent ?? 10 });
+      if (sent === null) Object.assign(this, { status: 200, responseText: JSON.stringify(attachment('pending')) }).onload();
+      else this.onerror();
+    }
+  };
+  context.after(() => delete globalThis.XMLHttpRequest);
+  return () => tries;
+}
+
+test('an upload that comes no further is given up after twenty more tries', async (context) => {
+  const store = await filing();
+  const tries = breaking(() => 3, context);
+  await assert.rejects(api.upload(file()), Unreachable);
+  assert.equal(asked('/api/attachments').length, 21);
+  assert.equal(tries(), 42, 'by both ways each time');
+  await store.stop();
+});
+
+test('an upload that comes further now and then goes on', async (context) => {
+  const store = await filing();
+  const tries = breaking((many) => (many > 200 && many % 2 === 0 ? null : Math.floor(many / 25)), context);
+  assert.equal((await api.upload(file())).status, 'pending');
+  assert(tries() > 200);
+  await store.stop();
+});
+
 test('an upload can be called off', async () => {
   const store = await filing();
   const calling = new AbortController();

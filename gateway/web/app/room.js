@@ -19,6 +19,8 @@ export class Room extends Part {
   /** @type {(panel: string) => void} */ onpanel = () => {};
   #loading = false;
   #reaching = false;
+  /** When it shows what it opens with: the newest, or where the unread begins. */
+  #reached = Promise.resolve();
   #pausing = 0;
   #failures = 0;
   #dividing = null;
@@ -44,7 +46,7 @@ export class Room extends Part {
     this.#drawHead();
     fill(this.timeline.empty, roomAvatar(this.room, { size: "huge", presence: false }), h("h2", { dir: "auto" }, titleOf(this.room)), h("p", { class: "quiet" }, isDirect(this.room) ? "This is the beginning. Say hello." : "Nobody has said anything yet."));
     this.timeline.begin(this.#items(), { dividerSeq: this.room.unread > 0 ? this.room.readSeq : null });
-    void this.#reachUnread();
+    this.#reached = this.#reachUnread();
     void state.client.watch(this.conversationId);
     this.hear(state, "changed", (event) => this.#onChanged(event.detail));
     this.hear(state.people, "changed", () => this.#renamed());
@@ -191,6 +193,7 @@ export class Room extends Part {
   }
 
   async jump(messageId) {
+    await this.#reached; // else that would come over this
     if (!(await reach(this.conversationId, messageId))) return;
     this.timeline.update(this.#items());
     this.timeline.show(messageId);
