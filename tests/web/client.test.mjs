@@ -52,10 +52,13 @@ test('what is not sent survives a reload, and is sent once', async () => {
   await eventually(() => server.of('message.send').length);
   await first.close();
   server.mind = () => false;
-  const second = make({ store });
-  await eventually(() => second.pending().length);
-  assert.equal(second.pending()[0].clientMsgId, clientMsgId);
-  await second.pending()[0].stored;
+  let connect;
+  const second = make({ store, token: () => new Promise((resolve) => (connect = resolve)) });
+  await eventually(() => second.pending().length && connect);
+  const [sending] = second.pending();
+  assert.equal(sending.clientMsgId, clientMsgId);
+  connect('token');
+  await sending.stored;
   assert.deepEqual(server.messages.map((one) => one.client_msg_id), [clientMsgId]);
   await eventually(() => texts(second).length === 1);
 });
